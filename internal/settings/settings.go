@@ -1,0 +1,114 @@
+// Package settings holds the scalar settings of a service: what the command line, the configuration file and penctl
+// can set beside servers and access lists. A snapshot is immutable; the loops read the current one without a lock.
+package settings
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penlb/pen/internal/balance"
+)
+
+// FastClose tells whose end of stream closes both sides of a connection once the buffers are empty.
+type FastClose uint8
+
+// The values of `tcp_fastclose`.
+const (
+	FastCloseOff  FastClose = 0
+	FastCloseUp   FastClose = 1 // the server's
+	FastCloseDown FastClose = 2 // the client's
+	FastCloseBoth FastClose = 3
+)
+
+func (f FastClose) String() string { return [...]string{"off", "up", "down", "both"}[f&3] }
+
+// Settings is one consistent set of values. Fields are named after the commands of penctl.
+type Settings struct {
+	Rules balance.Rules // roundrobin hash stubborn weight prio blacklist
+
+	ClientACL  int // list applied to clients, 0-9
+	ControlACL int // list applied to control clients, 0-9
+	TarpitACL  int // list of addresses to tarpit, -1: off
+
+	ConnMax     int  // connections at the same time (-x, conn_max)
+	ConnMaxHard bool // ConnMax was asked for; else it is a starting size that grows
+	ClientsMax  int  // size of the client table (-c, clients_max)
+	PendingMax  int  // connects under way at the same time
+	MultiAccept int  // connections accepted in one turn (-m)
+	ListenQueue int  // backlog of the listener (-q)
+	Idlers      int  // idle connections to keep open towards the servers
+
+	ConnectTimeout time.Duration // -t, timeout
+	Tracking       time.Duration // -T, tracking; 0: for ever
+	IdleTimeout    time.Duration // 0: none
+
+	FastClose   FastClose
+	NoDelay     bool
+	Keepalive   bool
+	HTTP        bool // -H
+	Dummy       bool
+	Transparent bool
+	UDP         bool // -U
+	Peek        bool // accepted as pen does; see docs/compat.md
+	ASCII       bool // -a
+	Debug       int  // -d
+	ExitEnabled bool // -X
+	Abort       bool // abort_on_error
+
+	Source netip.Addr // local address of connections to servers; invalid: the kernel's choice
+
+	Engine  string // asked for by `engine`; empty: the best there is
+	Threads int    // loops; 0: chosen at start
+
+	Log      string // -l, log: file name or host:port; empty: none
+	WebStats string // -w, web_stats
+	DSRIf    string // dsr_if
+
+	SSLCiphers         string
+	SSLSNIPath         string
+	SSLOCSPResponse    string
+	SSLOptions         []string      // as given, in order; replaced, never appended in place
+	SSLRenegotiateWait time.Duration // ssl_client_renegotiation_interval
+}
+
+// Default is what pen starts with.
+func Default() Settings {
+	return Settings{
+		Rules:              balance.Rules{Blacklist: 30 * time.Second},
+		TarpitACL:          -1,
+		ConnMax:            500,
+		ClientsMax:         2048,
+		PendingMax:         100,
+		MultiAccept:        100,
+		ListenQueue:        500,
+		ConnectTimeout:     3 * time.Second, // pen(1) says 5; the program uses 3
+		SSLRenegotiateWait: time.Hour,
+	}
+}
+
+// Store publishes the current Settings.
+type Store struct {
+	mu  sync.Mutex
+	cur atomic.Pointer[Settings]
+}
+
+// NewStore starts with s.
+func NewStore(s Settings) *Store {
+	st := &Store{}
+	st.cur.Store(&s)
+	return st
+}
+
+// Get is the current snapshot; do not change it. Safe from any goroutine, never blocks.
+func (st *Store) Get() *Settings { return st.cur.Load() }
+
+// Update publishes a copy changed by f.
+func (st *Store) Update(f func(*Settings)) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	s := *st.cur.Load()
+	f(&s)
+	st.cur.Store(&s)
+}
