@@ -1,0 +1,63 @@
+# pen: every target is one thing to do. `make help` lists them, `make test` is the one to run before a commit.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fuzz bench demo cross conformance generate install clean
+
+export CGO_ENABLED := 0
+
+PREFIX      ?= /usr/local
+FUZZTIME    ?= 30s
+CONFORMANCE ?= ../shared/conformance
+ENGINES     ?= epoll portable
+
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: ## compile the programs into bin/
+	go build -trimpath -o bin/ ./cmd/...
+
+test: ## everything a change must pass: formatting, vet, staticcheck, all tests under the race detector
+	scripts/deps.sh
+	scripts/gofmt.sh
+	go vet ./...
+	$(STATICCHECK) ./...
+	scripts/gotest.sh ./...
+
+race: ## only the tests, under the race detector
+	scripts/gotest.sh ./...
+
+lint: ## only the checkers: gofmt, vet, staticcheck, golangci-lint, shellcheck
+	scripts/gofmt.sh
+	go vet ./...
+	$(STATICCHECK) ./...
+	$(GOLANGCI) run ./...
+	shellcheck scripts/*.sh .ci/run
+
+fuzz: ## run each fuzz test for FUZZTIME (default 30s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## run the Go benchmarks; takes long, wants a quiet machine
+	go test -run '^$$' -bench . -benchmem -timeout 2h ./...
+
+demo: build ## watch pen balance, fail over and talk, with nothing but Go installed
+	go run ./bench/demo
+
+cross: ## compile and vet for every system pen is written for
+	scripts/cross.sh
+
+conformance: build ## run the black-box suite in CONFORMANCE against bin/, once per engine in ENGINES
+	scripts/conformance.sh "$(CONFORMANCE)" $(ENGINES)
+
+generate: ## run `go generate`; the result is committed
+	go generate ./...
+
+install: build ## copy the programs to DESTDIR/PREFIX/bin (default /usr/local/bin)
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install bin/* "$(DESTDIR)$(PREFIX)/bin/"
+
+clean: ## remove what build made
+	rm -rf bin
