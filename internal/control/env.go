@@ -1,0 +1,129 @@
+package control
+
+import (
+	"context"
+	"io"
+	"net/netip"
+	"strconv"
+	"sync"
+
+	"github.com/penlb/pen/internal/acl"
+	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/settings"
+)
+
+// Env is what commands act on. Its methods may be called from any goroutine except a loop's: one command runs at a
+// time, and a command may wait for the disk, for the resolver or for [Runtime.Sync].
+type Env struct {
+	// constant after the first command
+
+	Settings *settings.Store
+	Service  *balance.Service
+	ACL      *acl.Table
+	Clients  *client.Table // nil before the daemon has made it; its size is then Settings.ClientsMax
+	Runtime  Runtime
+
+	// Logf is told what was ignored, and why.
+	Logf func(format string, args ...any)
+	// Stdout receives the replies to commands in an included file, as pen does it; nil discards them.
+	Stdout io.Writer
+
+	// guarded by mu
+
+	mu            sync.Mutex
+	byName        map[string]*command
+	table         []command
+	files         int  // depth of include
+	clientsChosen bool // clients_max has been given: from now on it only grows
+}
+
+// Runtime is what needs the daemon. Before it serves (options and the file read at start) the same commands run on
+// an implementation that only keeps what it is given. Methods are called one at a time, from any goroutine but a
+// loop's, and must not run commands themselves.
+type Runtime interface {
+	// Serving reports whether the loops run: what is effective only at start is then refused.
+	Serving() bool
+
+	// SettingsChanged follows each command that changed Settings, once per command, so that the daemon can act on
+	// what is not simply read from the next snapshot (idlers, certificates, the backlog).
+	SettingsChanged()
+
+	// Sync returns when every loop has handled what its peers have seen, and has added its traffic to Service and
+	// Clients. It precedes every reply made of counters.
+	Sync()
+
+	// Now is the time of the loops, nanoseconds since 1970.
+	Now() int64
+
+	// Connection describes slot n; inRange is false if there is no such slot.
+	Connection(n int) (info ConnInfo, inRange bool)
+
+	// CloseConnection closes slot n, if it is in use. It returns false if there is no such slot.
+	CloseConnection(n int) (inRange bool)
+
+	// SocketOwner is the connection that descriptor fd belongs to, -1 if none.
+	SocketOwner(fd int) int
+
+	// Idlers is how many idle connections to servers are open now.
+	Idlers() int
+
+	// Listen moves the listener to spec, in the form of the command line. On error the old one stays.
+	Listen(spec string) error
+
+	// ListenSpec and ControlSpec are where we listen, as given; empty if we do not.
+	ListenSpec() string
+	ControlSpec() string
+
+	// OpenLog logs to dest from now on, a file or host:port; empty stops logging. On error the old log stays open.
+	// Settings.Log is changed by the command, after success.
+	OpenLog(dest string) error
+
+	// Status writes the status page to the file named by web_stats and returns it.
+	Status() ([]byte, error)
+
+	// Exit ends the program in order. It returns at once; the reply is still sent.
+	Exit()
+
+	// Resolve looks up a host name and returns the first address. Addresses are parsed by the caller. ctx bounds
+	// the time.
+	Resolve(ctx context.Context, host string) (netip.Addr, error)
+
+	// Engine reports which engine runs and why no better one, for an operator: whole lines, each ended by \n.
+	Engine() string
+
+	// CommandLine is what `write` repeats of the command line.
+	CommandLine() CommandLine
+}
+
+// ConnInfo is what the connection command shows of a slot.
+type ConnInfo struct {
+	State          int // 0 free, 1 connecting, 2 connected, +4 server closed, +8 client closed
+	DownFD, UpFD   int // -1: none
+	Client, Server int // indexes in the tables; -1: none
+	Pending        int // bytes waiting in our buffers
+}
+
+// CommandLine holds the options that are not settings, as they were given; empty ones were not.
+type CommandLine struct {
+	Foreground bool   // -f
+	Emergency  string // -e
+	Abuse      string // -B
+	Jail       string // -j
+	PidFile    string // -p
+	User       string // -u
+	ConfigFile string // -F: where `write` without argument goes
+}
+
+// Position is where a command was read, for the log.
+type Position struct {
+	Source string // file name, "control" or an option such as "-O"
+	Line   int    // from 1; 0 if the source has no lines
+}
+
+func (p Position) String() string {
+	if p.Line == 0 {
+		return p.Source
+	}
+	return p.Source + ":" + strconv.Itoa(p.Line)
+}

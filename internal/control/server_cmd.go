@@ -1,0 +1,122 @@
+package control
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/settings"
+)
+
+// serverSet is `server N key value...`. Unknown keys are ignored with their values; an address that cannot be
+// resolved ends the line, with what stood before it in effect.
+func serverSet(c *call) {
+	if len(c.args) == 0 {
+		c.ignored("argument missing")
+		return
+	}
+	n := atoi(c.args[0])
+	if n < 0 {
+		c.ignored("there is no server %d", n)
+		return
+	}
+	var changes []func(*balance.Config)
+	change := func(f func(*balance.Config)) { changes = append(changes, f) }
+	blacklist, blacklistGiven := 0, false
+pairs:
+	for i := 1; i+1 < len(c.args); i += 2 {
+		key, value := c.args[i], c.args[i+1]
+		v := atoi(value)
+		switch key {
+		case "acl":
+			change(func(s *balance.Config) { s.ACL = v })
+		case "address":
+			addr, path, err := c.serverAddress(value)
+			if err != nil {
+				c.ignored("address %s: %v", value, err)
+				break pairs
+			}
+			change(func(s *balance.Config) { s.Addr, s.Path = addr, path })
+		case "port":
+			if v < 0 || v > 65535 {
+				c.ignored("port %s out of range", value)
+				v = 0
+			}
+			change(func(s *balance.Config) { s.Port = uint16(v) })
+		case "max":
+			change(func(s *balance.Config) { s.Max = v })
+		case "hard":
+			change(func(s *balance.Config) { s.Hard = v })
+		case "blacklist":
+			blacklist, blacklistGiven = v, true
+		case "weight":
+			change(func(s *balance.Config) { s.Weight = v })
+		case "prio":
+			change(func(s *balance.Config) { s.Prio = v })
+		default:
+			c.ignored("unknown key '%s'", key)
+		}
+	}
+	err := c.Service.Update(n, func(s *balance.Config) {
+		for _, f := range changes {
+			f(s)
+		}
+	})
+	if err != nil {
+		c.ignored("%v", err)
+		return
+	}
+	if blacklistGiven {
+		c.Service.SetBlacklist(&c.Settings.Get().Rules, n, time.Duration(blacklist)*time.Second, c.Runtime.Now())
+	}
+}
+
+// serverAddress is an IP address, or with a slash the path of a Unix socket.
+func (c *call) serverAddress(s string) (addr netip.Addr, path string, err error) {
+	if strings.Contains(s, "/") {
+		return netip.Addr{}, s, nil
+	}
+	addr, err = c.resolve(s)
+	return addr, "", err
+}
+
+// where is a server's address as pen shows it: 0.0.0.0 for an empty slot, port 1 for a Unix socket.
+func where(s *balance.Config) (addr string, port uint16) {
+	switch {
+	case s.Path != "":
+		return s.Path, 1
+	case !s.Addr.IsValid():
+		return "0.0.0.0", s.Port // pen: "(unknown address family 0", which it cannot read back
+	}
+	return s.Addr.String(), s.Port
+}
+
+func serverSave(e *Env, s *settings.Settings) []string {
+	var lines []string
+	for i := range e.Service.Len() {
+		t := e.Service.Config(i)
+		addr, port := where(&t)
+		line := fmt.Sprintf("server %d acl %d address %s port %d max %d hard %d", i, t.ACL, addr, port, t.Max, t.Hard)
+		if s.Rules.Weight {
+			line += fmt.Sprintf(" weight %d", t.Weight)
+		}
+		if s.Rules.Prio {
+			line += fmt.Sprintf(" prio %d", t.Prio)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func servers(c *call) {
+	c.Runtime.Sync()
+	for i := range c.Service.Len() {
+		t := c.Service.Config(i)
+		addr, port := where(&t)
+		up, down := c.Service.Traffic(i)
+		c.printf("%d addr %s port %d conn %d max %d hard %d weight %d prio %d sx %d rx %d\n",
+			i, addr, port, c.Service.Conns(i), t.Max, t.Hard, t.Weight, t.Prio, up, down)
+	}
+}
