@@ -66,7 +66,7 @@ run() {
 	) >"$log" 2>&1 || status=$?
 
 	if [ "$status" -ne 0 ]; then
-		cat "$log"
+		grep -vE '\.\.\. ok$' "$log"
 		failed+=("$1")
 	else
 		grep -E '\.\.\. skipped' "$log" || true
