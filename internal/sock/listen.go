@@ -2,7 +2,7 @@ package sock
 
 import "errors"
 
-// ListenOptions prepare a listener. The zero value means the system's defaults.
+// ListenOptions prepare a listener. The zero value, and nil, mean the system's defaults.
 type ListenOptions struct {
 	Backlog int    // queue of connections not yet accepted; 0: the system's maximum
 	Mode    uint32 // permissions of a Unix socket's file; 0: what the umask leaves
@@ -15,3 +15,9 @@ type ListenOptions struct {
 
 // ErrNotSocket means that the path of a Unix listener is taken by a file that is not a socket; it is left alone.
 var ErrNotSocket = errors.New("exists and is not a socket")
+
+// Addr is where l listens, with the port that was chosen if 0 was asked for.
+func (l *Listener) Addr() Addr { return l.addr }
+
+// NoDelay reports whether accepted sockets shall have TCP_NODELAY.
+func (l *Listener) NoDelay() bool { return l.noDelay }
