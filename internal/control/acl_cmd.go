@@ -7,28 +7,14 @@ import (
 	"github.com/penlb/pen/internal/settings"
 )
 
-// listNumber is the first argument as the number of an access list.
-func (c *call) listNumber() (n int, ok bool) {
-	if len(c.args) == 0 {
-		c.ignored("argument missing") // pen: `no acl` crashes
-		return 0, false
-	}
-	n = atoi(c.args[0])
-	if n < 0 || n >= lists {
-		c.ignored("%d outside (0,%d)", n, lists)
-		return 0, false
-	}
-	return n, true
-}
-
 func aclAdd(c *call) {
-	n, ok := c.listNumber()
-	if !ok {
+	if len(c.args) == 0 {
+		c.ignored("argument missing")
 		return
 	}
 	entry, err := acl.ParseEntry(c.args[1:])
 	if err == nil {
-		err = c.ACL.Add(n, entry)
+		err = c.ACL.Add(atoi(c.args[0]), entry)
 	}
 	if err != nil {
 		c.ignored("%v", err)
@@ -36,14 +22,18 @@ func aclAdd(c *call) {
 }
 
 func aclClear(c *call) {
-	if n, ok := c.listNumber(); ok {
-		c.ACL.Clear(n)
+	if len(c.args) == 0 {
+		c.ignored("argument missing") // pen: crashes
+		return
+	}
+	if err := c.ACL.Clear(atoi(c.args[0])); err != nil {
+		c.ignored("%v", err)
 	}
 }
 
 func aclSave(e *Env, _ *settings.Settings) []string {
 	var lines []string
-	for n := range lists {
+	for n := range acl.Lists {
 		lines = append(lines, fmt.Sprintf("no acl %d", n))
 		for _, entry := range e.ACL.Entries(n) {
 			lines = append(lines, fmt.Sprintf("acl %d %s", n, entry))

@@ -82,7 +82,8 @@ func (e *Env) lookup(name string) *command {
 }
 
 // RunFile runs the commands of a file, one per line, and writes their replies to out, which may be nil. The error
-// says that the file cannot be read; commands before the place of the error have been run.
+// says that the file cannot be read; commands before the place of the error have been run. The access lists that the
+// file changes become effective together, at its end.
 func (e *Env) RunFile(path string, out io.Writer) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -105,6 +106,7 @@ func (e *Env) runFile(path string, out io.Writer) error {
 	defer f.Close()
 	_ = f.SetReadDeadline(time.Now().Add(fileTimeout)) // pipes have deadlines, files need none
 	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	defer e.ACL.Hold()()
 	n := 0
 	for line := range strings.Lines(string(text)) {
 		n++

@@ -9,17 +9,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/penlb/pen/internal/acl"
+	"github.com/penlb/pen/internal/client"
 	"github.com/penlb/pen/internal/settings"
 )
 
-const (
-	lists          = 10              // access lists 0-9
-	resolveTimeout = 5 * time.Second // for a host name in a command
-)
+const resolveTimeout = 5 * time.Second // for a host name in a command
 
 // aclNumber is how client_acl and control_acl take a number that is not one of a list.
 func aclNumber(n int) int {
-	if n < 0 || n >= lists {
+	if n < 0 || n >= acl.Lists {
 		return 0
 	}
 	return n
@@ -182,7 +181,7 @@ func idlersSave(_ *Env, s *settings.Settings) []string {
 
 // clientsMax enlarges the client table. Before the first one says otherwise the default can also shrink.
 func clientsMax(c *call) {
-	if n := atoi(c.arg(0)); n > 0 {
+	if n := min(atoi(c.arg(0)), client.Limit); n > 0 {
 		shrink := !c.clientsChosen && !c.Runtime.Serving()
 		c.clientsChosen = true
 		c.Settings.Update(func(s *settings.Settings) {

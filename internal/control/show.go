@@ -1,6 +1,7 @@
 package control
 
 import (
+	"net/netip"
 	"os"
 	"time"
 )
@@ -49,6 +50,14 @@ func socket(c *call) {
 	c.printf("Socket %d belongs to connection %d\n", fd, c.Runtime.SocketOwner(fd))
 }
 
+// clientName is a client's address as pen shows it; Unix clients have none.
+func clientName(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
 func recent(c *call) {
 	within := recentDefault
 	if len(c.args) > 0 {
@@ -58,8 +67,8 @@ func recent(c *call) {
 		return
 	}
 	c.Runtime.Sync()
-	for _, r := range c.Clients.Recent(within, c.Runtime.Now()) {
-		c.printf("%s connects %d sx %d rx %d\n", r.Addr, r.Connects, r.Down, r.Up)
+	for r := range c.Clients.Recent(c.Runtime.Now(), within, c.Settings.Get().Tracking) {
+		c.printf("%s connects %d sx %d rx %d\n", clientName(r.Addr), r.Connects, r.Sent, r.Received)
 	}
 }
 

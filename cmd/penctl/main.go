@@ -1,0 +1,32 @@
+// Command penctl sends one command to the control socket of a running pen and prints the reply.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/penlb/pen/internal/control"
+)
+
+// env is what the program sees of the world.
+type env struct {
+	args           []string // after the program's name
+	stdout, stderr io.Writer
+}
+
+func main() { os.Exit(run(env{args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr})) }
+
+// run is the program; it returns the exit status.
+func run(e env) int {
+	if len(e.args) < 2 {
+		fmt.Fprintln(e.stdout, "usage: penctl host:port command")
+		return 0
+	}
+	if err := control.Ask(e.args[0], strings.Join(e.args[1:], " "), e.stdout); err != nil {
+		fmt.Fprintln(e.stderr, err)
+		return 1
+	}
+	return 0
+}
