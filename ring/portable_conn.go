@@ -1,0 +1,123 @@
+package ring
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/penlb/pen/internal/sock"
+)
+
+// Attach implements Loop.
+func (p *portable) Attach(l *sock.Listener) (Sock, error) {
+	ns := p.openNet(true)
+	ns.listener = l
+	return ns.so.name, nil
+}
+
+// Accept implements Loop.
+func (p *portable) Accept(l Sock, t Token) {
+	so := p.begin(l, OpAccept, t)
+	ns := p.of(l)
+	if ns.accept == nil { // the first time, and after Cancel
+		nl, err := ns.listener.NetListener()
+		if err != nil {
+			p.finish(so, OpAccept, errnoOf(err), 0, 0)
+			return
+		}
+		ns.accept = nl
+	}
+	ns.credit = make(chan struct{}, p.multiAccept)
+	ns.out++
+	p.workers.Go(func() { p.runAccept(ns, ns.accept, ns.credit) })
+}
+
+// runAccept accepts connections until an error. It gets ahead of the loop by no more than credit holds.
+func (p *portable) runAccept(ns *netSock, l net.Listener, credit chan<- struct{}) {
+	for {
+		select {
+		case credit <- struct{}{}:
+		case <-p.quit:
+			return
+		}
+		c, err := l.Accept()
+		p.report(report{on: ns, op: OpAccept, err: errnoOf(err), conn: c})
+		if err != nil {
+			return
+		}
+	}
+}
+
+// accepted takes a report of runAccept: a connection, or the end.
+func (p *portable) accepted(r *report) {
+	ns := r.on
+	if r.conn == nil {
+		ns.out--
+		p.finish(ns.so, OpAccept, r.err, 0, 0)
+		return
+	}
+	<-ns.credit
+	got := p.openNet(false)
+	p.adopt(got, r.conn, ns.listener.NoDelay())
+	got.so.peer = sock.EndpointOf(addrPort(r.conn.RemoteAddr()))
+	p.moreAccept(ns.so, got.so.name)
+}
+
+// Connect implements Loop. All errors, also that no socket could be made, come as its completion.
+func (p *portable) Connect(a *sock.Addr, o *sock.Options, t Token) (Sock, error) {
+	if o == nil {
+		o = &sock.Options{}
+	}
+	ns := p.openNet(false)
+	p.begin(ns.so.name, OpConnect, t)
+	ns.so.peer = sock.EndpointOf(a.AddrPort)
+	ns.noDelay = o.NoDelay
+	ctx, cancel := context.WithCancel(context.Background())
+	ns.dial = cancel
+	ns.out++
+	d := &net.Dialer{Control: control(o), KeepAlive: -1} // no probes: that is for the caller to ask
+	if o.Bind.IsValid() && !a.IsUnix() && o.Bind.Addr().Is4() == a.AddrPort.Addr().Is4() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(o.Bind)
+	}
+	network, addr := a.Network(), a.String()
+	p.workers.Go(func() {
+		c, err := d.DialContext(ctx, network, addr)
+		p.report(report{on: ns, op: OpConnect, err: errnoOf(err), conn: c})
+	})
+	return ns.so.name, nil
+}
+
+// connected takes the report of a Connect.
+func (p *portable) connected(r *report) {
+	ns := r.on
+	ns.out--
+	ns.dial() // frees the context
+	ns.dial = nil
+	if r.conn != nil {
+		p.adopt(ns, r.conn, ns.noDelay)
+	}
+	if ns.so.live(OpClose) {
+		ns.shut()
+		r.err = syscall.ECANCELED
+	}
+	p.finish(ns.so, OpConnect, r.err, 0, 0)
+}
+
+// errnoOf is the errno in err. What package net says in words of its own becomes the errno that the system would give.
+func errnoOf(err error) syscall.Errno {
+	var errno syscall.Errno
+	switch {
+	case err == nil, errors.Is(err, io.EOF):
+		return 0
+	case errors.As(err, &errno):
+		return common(errno)
+	case errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
+		return syscall.ECANCELED
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return syscall.ETIMEDOUT
+	}
+	return syscall.EIO
+}
