@@ -236,7 +236,7 @@ func (p *portable) Shutdown(s Sock) syscall.Errno {
 	if ns.conn == nil {
 		return syscall.ENOTCONN
 	}
-	return errnoOf(ns.conn.CloseWrite())
+	return netErrno(ns.conn.CloseWrite())
 }
 
 // Abort implements Loop.

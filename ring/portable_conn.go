@@ -25,7 +25,7 @@ func (p *portable) Accept(l Sock, t Token) {
 	if ns.accept == nil { // the first time, and after Cancel
 		nl, err := ns.listener.NetListener()
 		if err != nil {
-			p.finish(so, OpAccept, errnoOf(err), 0, 0)
+			p.finish(so, OpAccept, netErrno(err), 0, 0)
 			return
 		}
 		ns.accept = nl
@@ -44,7 +44,7 @@ func (p *portable) runAccept(ns *netSock, l net.Listener, credit chan<- struct{}
 			return
 		}
 		c, err := l.Accept()
-		p.report(report{on: ns, op: OpAccept, err: errnoOf(err), conn: c})
+		p.report(report{on: ns, op: OpAccept, err: netErrno(err), conn: c})
 		if err != nil {
 			return
 		}
@@ -85,7 +85,7 @@ func (p *portable) Connect(a *sock.Addr, o *sock.Options, t Token) (Sock, error)
 	network, addr := a.Network(), a.String()
 	p.workers.Go(func() {
 		c, err := d.DialContext(ctx, network, addr)
-		p.report(report{on: ns, op: OpConnect, err: errnoOf(err), conn: c})
+		p.report(report{on: ns, op: OpConnect, err: netErrno(err), conn: c})
 	})
 	return ns.so.name, nil
 }
@@ -106,14 +106,14 @@ func (p *portable) connected(r *report) {
 	p.finish(ns.so, OpConnect, r.err, 0, 0)
 }
 
-// errnoOf is the errno in err. What package net says in words of its own becomes the errno that the system would give.
-func errnoOf(err error) syscall.Errno {
+// netErrno is the errno in err. What package net says in words of its own becomes the errno that the system would give.
+func netErrno(err error) syscall.Errno {
 	var errno syscall.Errno
 	switch {
 	case err == nil, errors.Is(err, io.EOF):
 		return 0
 	case errors.As(err, &errno):
-		return common(errno)
+		return unixErrno(errno)
 	case errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
 		return syscall.ECANCELED
 	case errors.Is(err, os.ErrDeadlineExceeded):

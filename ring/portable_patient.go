@@ -31,7 +31,7 @@ func (p *patientIO) read(b []byte) (int, syscall.Errno) {
 	}
 	p.readable = false
 	n, err := p.conn.Read(b)
-	return n, errnoOf(err)
+	return n, netErrno(err)
 }
 
 func (p *patientIO) write([]byte) (int, syscall.Errno) { return 0, syscall.EAGAIN }

@@ -217,7 +217,7 @@ func (p *portable) Send(s Sock, b Buf, off, n int, t Token) {
 func (p *portable) runWriter(ns *netSock, conn net.Conn, asked <-chan []byte) {
 	for mem := range asked {
 		n, err := conn.Write(mem)
-		p.report(report{on: ns, op: OpSend, n: n, err: errnoOf(err)})
+		p.report(report{on: ns, op: OpSend, n: n, err: netErrno(err)})
 	}
 }
 

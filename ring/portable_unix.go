@@ -35,7 +35,7 @@ func (d *directIO) call(with func(func(uintptr) bool) error, f func(uintptr) boo
 	if err == nil {
 		err = d.err
 	}
-	return max(d.n, 0), errnoOf(err)
+	return max(d.n, 0), netErrno(err)
 }
 
 // readNow and writeNow always report true, that they are done: false would block.
@@ -71,7 +71,7 @@ func (w *waiter) open(c streamConn) {
 	w.onLook = w.look
 }
 
-func (w *waiter) await() syscall.Errno { return errnoOf(w.raw.Read(w.onLook)) }
+func (w *waiter) await() syscall.Errno { return netErrno(w.raw.Read(w.onLook)) }
 
 // look may not just wait to be called again, for data that came before gives no further event.
 func (w *waiter) look(fd uintptr) bool {
@@ -93,5 +93,5 @@ func descriptor(c streamConn) int {
 	return got
 }
 
-// common is e: package net yields the errno of the system.
-func common(e syscall.Errno) syscall.Errno { return e }
+// unixErrno is e: package net yields the errno of the system.
+func unixErrno(e syscall.Errno) syscall.Errno { return e }

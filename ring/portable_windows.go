@@ -25,7 +25,7 @@ func (w *waiter) open(c streamConn) {
 // socket is readable (internal/poll, fd_windows.go).
 func (w *waiter) await() syscall.Errno {
 	w.asked = false
-	return errnoOf(w.raw.Read(w.onTurn))
+	return netErrno(w.raw.Read(w.onTurn))
 }
 
 func (w *waiter) turn(uintptr) bool {
@@ -37,8 +37,8 @@ func (w *waiter) turn(uintptr) bool {
 // descriptor is -1: a handle is no descriptor.
 func descriptor(streamConn) int { return -1 }
 
-// common is the errno of Unix for one of Windows, so that callers need to know one set.
-func common(e syscall.Errno) syscall.Errno {
+// unixErrno is the errno of Unix for one of Windows, so that callers need to know one set.
+func unixErrno(e syscall.Errno) syscall.Errno {
 	for _, m := range [...]struct{ from, to syscall.Errno }{
 		{windows.WSAECONNRESET, syscall.ECONNRESET},
 		{windows.WSAECONNABORTED, syscall.ECONNABORTED},
