@@ -16,7 +16,7 @@ import (
 // Env is what commands act on. Its methods may be called from any goroutine except a loop's: one command runs at a
 // time, and a command may wait for the disk, for the resolver or for [Runtime.Sync].
 type Env struct {
-	// constant after the first command
+	// set before the first command, Clients before Serve; then constant
 
 	Settings *settings.Store
 	Service  *balance.Service
@@ -50,7 +50,7 @@ type Runtime interface {
 	SettingsChanged()
 
 	// Sync returns when every loop has handled what its peers have seen, and has added its traffic to Service and
-	// Clients. It precedes every reply made of counters.
+	// Clients. It precedes every reply made of counters. It returns at once when no loops run, or no longer.
 	Sync()
 
 	// Now is the time of the loops, nanoseconds since 1970.

@@ -39,10 +39,10 @@ func atoi(s string) int {
 	}
 	n := int64(0)
 	for i := 0; i < len(s) && '0' <= s[i] && s[i] <= '9'; i++ {
-		n = min(n*10+int64(s[i]-'0'), math.MaxInt32)
+		n = min(n*10+int64(s[i]-'0'), -math.MinInt32)
 	}
 	if negative {
-		n = -n
+		return int(-n)
 	}
-	return int(n)
+	return int(min(n, math.MaxInt32))
 }

@@ -13,7 +13,7 @@ import (
 
 const (
 	maxNesting  = 16               // files that include files
-	maxFile     = 64 << 20         // bytes read of a file, lest an endless one holds everybody up
+	maxFile     = 16 << 20         // bytes read of a file, lest an endless one holds everybody up
 	fileTimeout = 10 * time.Second // for pipes given as files
 )
 

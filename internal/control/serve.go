@@ -76,10 +76,7 @@ func (s *server) serve(ctx context.Context, l net.Listener) {
 			return
 		default: // out of descriptors, most likely
 			s.env.Logf("control: accept: %v", err)
-			select {
-			case <-time.After(backoff):
-			case <-ctx.Done():
-			}
+			sleep(ctx, backoff)
 			backoff = min(2*backoff, maxBackoff)
 			continue
 		}
@@ -93,6 +90,16 @@ func (s *server) serve(ctx context.Context, l net.Listener) {
 			return
 		}
 		s.sessions.Go(func() { s.talk(sn) })
+	}
+}
+
+// sleep waits for d, or for the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -14,7 +14,10 @@ import (
 	"github.com/penlb/pen/internal/settings"
 )
 
-const resolveTimeout = 5 * time.Second // for a host name in a command
+const (
+	resolveTimeout = 5 * time.Second // for a host name in a command
+	maxThreads     = 1024            // more than any machine has use for
+)
 
 // aclNumber is how client_acl and control_acl take a number that is not one of a list.
 func aclNumber(n int) int {
@@ -196,6 +199,10 @@ func clientsMax(c *call) {
 	c.printf("%d\n", c.Settings.Get().ClientsMax)
 }
 
+func clientsMaxSave(_ *Env, s *settings.Settings) []string {
+	return []string{fmt.Sprint("clients_max ", s.ClientsMax)}
+}
+
 // connMax raises the limit of connections, and makes it one that holds.
 func connMax(c *call) {
 	if n := atoi(c.arg(0)); n > 0 {
@@ -209,6 +216,13 @@ func connMax(c *call) {
 	c.printf("%d\n", c.Settings.Get().ConnMax)
 }
 
+func connMaxSave(_ *Env, s *settings.Settings) []string {
+	if !s.ConnMaxHard {
+		return nil
+	}
+	return []string{fmt.Sprint("conn_max ", s.ConnMax)}
+}
+
 func engine(c *call) {
 	if len(c.args) == 0 {
 		c.printf("%s", c.Runtime.Engine())
@@ -219,12 +233,12 @@ func engine(c *call) {
 		c.ignored("no engine is called '%s'", name)
 		return
 	}
-	c.setEngine(name)
+	c.setEngine(strings.TrimPrefix(name, "best"))
 }
 
 // nearestEngine understands pen's event methods: the engine for readiness that the system has.
 func nearestEngine(c *call) {
-	name := "best"
+	name := ""
 	switch runtime.GOOS {
 	case "linux":
 		if c.name != "kqueue" {
@@ -236,24 +250,31 @@ func nearestEngine(c *call) {
 	c.setEngine(name)
 }
 
+// setEngine asks for an engine by name, the best one if name is empty.
 func (c *call) setEngine(name string) {
+	if name != c.Settings.Get().Engine && c.atStart() {
+		c.Settings.Update(func(s *settings.Settings) { s.Engine = name })
+	}
+}
+
+// atStart reports whether the loops do not run yet, and says that it is too late if they do.
+func (c *call) atStart() bool {
 	if c.Runtime.Serving() {
 		c.ignored("effective only at start")
-		return
+		return false
 	}
-	c.Settings.Update(func(s *settings.Settings) { s.Engine = strings.TrimPrefix(name, "best") })
+	return true
 }
 
 func engineSave(_ *Env, s *settings.Settings) []string { return []string{"engine " + s.Engine} }
 
 func threads(c *call) {
-	switch {
-	case len(c.args) == 0:
+	if len(c.args) == 0 {
 		c.ignored("argument missing")
-	case c.Runtime.Serving():
-		c.ignored("effective only at start")
-	default:
-		n := max(atoi(c.args[0]), 0)
+		return
+	}
+	n := min(max(atoi(c.args[0]), 0), maxThreads)
+	if n != c.Settings.Get().Threads && c.atStart() {
 		c.Settings.Update(func(s *settings.Settings) { s.Threads = n })
 	}
 }

@@ -63,6 +63,10 @@ func commands() []command {
 
 		forgotten(flag("abort_on_error", "abort instead of exit on errors",
 			func(s *settings.Settings) *bool { return &s.Abort })),
+		{name: "clients_max", args: "[N]", help: "size of the client table, never smaller than before",
+			run: clientsMax, save: clientsMaxSave, forgotten: true},
+		{name: "conn_max", args: "[N]", help: "connections at the same time, never fewer than before",
+			run: connMax, save: connMaxSave, forgotten: true},
 		forgotten(text("dsr_if", "INTERFACE", "interface for direct server return", false,
 			func(s *settings.Settings) *string { return &s.DSRIf })),
 		forgotten(flag("dummy", "answer like a web server, without servers",
@@ -96,9 +100,7 @@ func commands() []command {
 		forgotten(flag("transparent", "connect to servers from the client's address",
 			func(s *settings.Settings) *bool { return &s.Transparent })),
 
-		{name: "clients_max", args: "[N]", help: "size of the client table, never smaller than before", run: clientsMax},
 		{name: "close", args: "N", help: "close a connection", run: closeConn},
-		{name: "conn_max", args: "[N]", help: "connections at the same time, never fewer than before", run: connMax},
 		{name: "connection", args: "N", help: "show a connection", run: connection},
 		{name: "control", help: "show the address of the control socket", run: controlSpec},
 		{name: "dsr_ip", args: "ADDRESS", help: "accepted for compatibility", run: silent},

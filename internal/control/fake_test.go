@@ -1,0 +1,161 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/penlb/pen/internal/acl"
+	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/settings"
+	"github.com/penlb/pen/internal/testnet"
+)
+
+func TestMain(m *testing.M) { testnet.Main(m) }
+
+const fakeNow = 1_700_000_000 * int64(1e9)
+
+var errFake = errors.New("it is broken")
+
+// fakeRuntime is a daemon with one connection, in slot 0 of 3.
+type fakeRuntime struct {
+	serving            bool
+	listen, control    string
+	commandLine        CommandLine
+	page               string
+	changed, syncs     int
+	exited, closed     int
+	opened             []string
+	beforeSync         func() // run by Sync
+	listenErr, openErr error
+}
+
+func (r *fakeRuntime) Serving() bool    { return r.serving }
+func (r *fakeRuntime) SettingsChanged() { r.changed++ }
+func (r *fakeRuntime) Now() int64       { return fakeNow }
+func (r *fakeRuntime) Idlers() int      { return 1 }
+
+func (r *fakeRuntime) Sync() {
+	r.syncs++
+	if r.beforeSync != nil {
+		r.beforeSync()
+	}
+}
+
+func (r *fakeRuntime) Connection(n int) (ConnInfo, bool) {
+	if n == 0 {
+		return ConnInfo{State: 2, DownFD: 8, UpFD: 9, Client: 4, Server: 1, Pending: 77}, true
+	}
+	return ConnInfo{DownFD: -1, UpFD: -1}, 0 < n && n < 3
+}
+
+func (r *fakeRuntime) CloseConnection(n int) bool {
+	if n < 0 || n >= 3 {
+		return false
+	}
+	r.closed++
+	return true
+}
+
+func (r *fakeRuntime) SocketOwner(fd int) int {
+	if fd == 8 || fd == 9 {
+		return 0
+	}
+	return -1
+}
+
+func (r *fakeRuntime) Listen(spec string) error {
+	if r.listenErr == nil {
+		r.listen = spec
+	}
+	return r.listenErr
+}
+
+func (r *fakeRuntime) ListenSpec() string  { return r.listen }
+func (r *fakeRuntime) ControlSpec() string { return r.control }
+
+func (r *fakeRuntime) OpenLog(dest string) error {
+	if r.openErr == nil {
+		r.opened = append(r.opened, dest)
+	}
+	return r.openErr
+}
+
+func (r *fakeRuntime) Status() ([]byte, error) {
+	if r.page == "" {
+		return nil, errFake
+	}
+	return []byte(r.page), nil
+}
+
+func (r *fakeRuntime) Exit() { r.exited++ }
+
+func (r *fakeRuntime) Resolve(_ context.Context, host string) (netip.Addr, error) {
+	if host == "localhost" {
+		return netip.MustParseAddr("127.0.0.1"), nil
+	}
+	return netip.Addr{}, fmt.Errorf("lookup %s: no such host", host)
+}
+
+func (r *fakeRuntime) Engine() string           { return "engine epoll: because\n" }
+func (r *fakeRuntime) CommandLine() CommandLine { return r.commandLine }
+
+// logLines collects what Logf says.
+type logLines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logLines) logf(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(&l.text, format+"\n", args...)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// newEnv is an Env with two servers that serves already.
+func newEnv(tb testing.TB) (*Env, *fakeRuntime, *logLines) {
+	tb.Helper()
+	r := &fakeRuntime{serving: true, listen: "127.0.0.1:8080", control: "/run/pen.ctl"}
+	e, log := emptyEnv(r)
+	for i, port := range []uint16{1000, 2000} {
+		if err := e.Service.Update(i, func(c *balance.Config) {
+			c.Addr, c.Port = netip.MustParseAddr("127.0.0.1"), port
+		}); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return e, r, log
+}
+
+func emptyEnv(r Runtime) (*Env, *logLines) {
+	lists := &acl.Table{}
+	log := &logLines{}
+	return &Env{
+		Settings: settings.NewStore(settings.Default()),
+		Service:  balance.New(lists),
+		ACL:      lists,
+		Clients:  client.New(settings.Default().ClientsMax),
+		Runtime:  r,
+		Logf:     log.logf,
+	}, log
+}
+
+// do runs commands and returns the reply to the last one.
+func do(e *Env, lines ...string) string {
+	reply := ""
+	for _, line := range lines {
+		reply = string(e.Run(line, Position{Source: "test"}))
+	}
+	return reply
+}

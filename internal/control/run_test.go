@@ -1,0 +1,530 @@
+package control
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/settings"
+)
+
+func TestReplies(t *testing.T) {
+	t.Parallel()
+	const twoServers = "0 addr 127.0.0.1 port 1000 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n" +
+		"1 addr 127.0.0.1 port 2000 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n"
+	line0 := func(addr string, port, max, hard, weight, prio int) string {
+		return fmt.Sprintf("0 addr %s port %d conn 0 max %d hard %d weight %d prio %d sx 0 rx 0\n"+
+			"1 addr 127.0.0.1 port 2000 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n", addr, port, max, hard, weight, prio)
+	}
+	tests := []struct {
+		lines string // separated by ;
+		want  string // the reply to the last
+	}{
+		{"", ""},
+		{"   ", ""},
+		{"# comment", ""},
+		{"#blacklist", ""},
+		{"  #blacklist", ""},
+		{"frob 1 2", "do_cmd: ignoring command starting with 'frob'\n"},
+		{"MODE", "do_cmd: ignoring command starting with 'MODE'\n"},
+		{"block", "do_cmd: ignoring command starting with 'block'\n"},
+		{"delayed_forward", "do_cmd: ignoring command starting with 'delayed_forward'\n"},
+		{"pid\r\ntimeout", fmt.Sprintf("%d\n", os.Getpid())},
+		{"bl\x00acklist", "do_cmd: ignoring command starting with 'bl'\n"},
+
+		{"blacklist", "30\n"},
+		{"blacklist 7;blacklist", "7\n"},
+		{"  blacklist   12abc  extra", "12\n"},
+		{"blacklist abc", "0\n"},
+		{"blacklist -4", "-4\n"},
+		{"blacklist 99999999999999999999", "2147483647\n"},
+		{"timeout", "3\n"},
+		{"timeout 4", "4\n"},
+		{"tracking", "0\n"},
+		{"tracking 600", "600\n"},
+		{"debug", "0\n"},
+		{"debug 2;debug", "2\n"},
+		{"client_acl", "0\n"},
+		{"client_acl 9", "9\n"},
+		{"client_acl 3;client_acl 10", "0\n"},
+		{"control_acl 3;control_acl -1", "0\n"},
+		{"tarpit_acl", "tarpit_acl = -1"},
+		{"tarpit_acl 3", "tarpit_acl = 3"},
+		{"tarpit_acl 10", "tarpit_acl = 0"},
+		{"tarpit_acl 3;tarpit_acl -1", "tarpit_acl = -1"},
+		{"clients_max", "2048\n"},
+		{"clients_max 3000", "3000\n"},
+		{"clients_max 3000;clients_max 10", "3000\n"},
+		{"clients_max 10", "2048\n"},
+		{"clients_max abc", "2048\n"},
+		{"conn_max", "500\n"},
+		{"conn_max 600;conn_max 500", "600\n"},
+		{"conn_max 10", "500\n"},
+		{"idle_timeout", "Idle timeout: 0 seconds\n"},
+		{"idle_timeout 7x", "Idle timeout: 7 seconds\n"},
+		{"idle_timeout -4", "Idle timeout: 0 seconds\n"},
+		{"idlers", "Idlers: 1/0\n"},
+		{"idlers 2", "Idlers: 1/2\n"},
+		{"idlers -2", "Idlers: 1/0\n"},
+
+		{"mode", "no hash no roundrobin no stubborn no weight no prio\n"},
+		{"hash;roundrobin;stubborn;weight;prio;mode", "hash roundrobin stubborn weight prio\n"},
+		{"hash;prio;no hash;mode", "no hash no roundrobin no stubborn no weight prio\n"},
+
+		{"close 0", "Forcibly closing connection 0\n"},
+		{"close 3", "Connection 3 out of range\n"},
+		{"connection", "Connection 0:\nstate = 2\ndownfd = 8, upfd = 9\nclient = 4, server = 1\npend = 77\n"},
+		{"connection -1", "Connection -1 out of range\n"},
+		{"socket 9", "Socket 9 belongs to connection 0\n"},
+		{"socket 5000", "Socket 5000 belongs to connection -1\n"},
+		{"control", "/run/pen.ctl\n"},
+		{"listen", "127.0.0.1:8080\n"},
+		{"listen 127.0.0.1:9;listen", "127.0.0.1:9\n"},
+		{"log", ""},
+		{"log /l", "/l\n"},
+		{"log /l;no log;log", ""},
+		{"log 127.0.0.1:9;log", "127.0.0.1:9\n"},
+		{"web_stats", ""},
+		{"web_stats /w", "/w\n"},
+		{"web_stats /w;no web_stats;web_stats", ""},
+		{"status", "Unable to create webstats\n"},
+		{"web_stats /w;status", "<html>\n"},
+		{"exit", "Exit is not enabled; restart with -X flag\n"},
+		{"recent", ""},
+		{"source 127.0.0.1", ""},
+		{"source 1.2.3.400", "unable to set source address to '1.2.3.400'"},
+		{"tcp_fastclose", "do_cmd: ignoring tcp_fastclose without argument\n"},
+		{"engine", "engine epoll: because\n"},
+		{"help pid", "pid\n\tshow the process number\n"},
+
+		{"servers", twoServers},
+		{"server 0 address 127.0.0.2 port 2001 max 3 hard 4 weight 5 prio 6;servers", line0("127.0.0.2", 2001, 3, 4, 5, 6)},
+		{"server 0 nonsense 1 prio 8;servers", line0("127.0.0.1", 1000, 0, 0, 0, 8)},
+		{"server 0 max;servers", twoServers},
+		{"server 0 max 12abc hard;servers", line0("127.0.0.1", 1000, 12, 0, 0, 0)},
+		{"server abc port 5;servers", line0("127.0.0.1", 5, 0, 0, 0, 0)},
+		{"server 0 port http;servers", line0("127.0.0.1", 0, 0, 0, 0, 0)},
+		{"server 0 port 65536;servers", line0("127.0.0.1", 0, 0, 0, 0, 0)},
+		{"server 0 address localhost;servers", twoServers},
+		{"server 0 address ::ffff:127.0.0.9;servers", line0("127.0.0.9", 1000, 0, 0, 0, 0)},
+		{"server 0 max 1 address nosuch.invalid hard 2;servers", line0("127.0.0.1", 1000, 1, 0, 0, 0)},
+		{"server 0 address /run/app.sock;servers", line0("/run/app.sock", 1, 0, 0, 0, 0)},
+		{"server 0 address 0.0.0.0;servers", line0("0.0.0.0", 1000, 0, 0, 0, 0)},
+		{"server;server 0;server -1 port 5;servers", twoServers},
+		{"server 99999999 port 5;servers", twoServers},
+		{"server 3 port 5;servers", twoServers +
+			"2 addr 0.0.0.0 port 0 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n" +
+			"3 addr 0.0.0.0 port 5 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.lines, func(t *testing.T) {
+			t.Parallel()
+			e, r, _ := newEnv(t)
+			r.page = "<html>\n"
+			if got := do(e, strings.Split(tt.lines, ";")...); got != tt.want {
+				t.Errorf("reply (-want +got):\n%s", cmp.Diff(tt.want, got))
+			}
+		})
+	}
+}
+
+// TestSilent wants no reply, and the settings that follow.
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	type set = settings.Settings
+	tests := []struct {
+		lines string
+		want  func(*set) // changes the default into what is expected
+	}{
+		{"abort_on_error", func(s *set) { s.Abort = true }},
+		{"abort_on_error;no abort_on_error", nil},
+		{"ascii", func(s *set) { s.ASCII = true }},
+		{"dsr_if eth0", func(s *set) { s.DSRIf = "eth0" }},
+		{"dsr_ip 10.0.0.1", nil},
+		{"dummy", func(s *set) { s.Dummy = true }},
+		{"dummy;no dummy", nil},
+		{"http", func(s *set) { s.HTTP = true }},
+		{"keepalive", func(s *set) { s.Keepalive = true }},
+		{"peek", func(s *set) { s.Peek = true }},
+		{"pending_max 5", func(s *set) { s.PendingMax = 5 }},
+		{"pending_max 0", func(s *set) { s.PendingMax = 1 }},
+		{"pending_max", nil},
+		{"ssl_ciphers HIGH", func(s *set) { s.SSLCiphers = "HIGH" }},
+		{"ssl_ciphers", nil},
+		{"ssl_client_renegotiation_interval 60", func(s *set) { s.SSLRenegotiateWait = time.Minute }},
+		{"ssl_client_renegotiation_interval", nil},
+		{"ssl_ocsp_response /o", func(s *set) { s.SSLOCSPResponse = "/o" }},
+		{"ssl_ocsp_response", nil},
+		{"ssl_option a;ssl_option b;ssl_option a", func(s *set) { s.SSLOptions = []string{"a", "b"} }},
+		{"ssl_option", nil},
+		{"ssl_sni_path /d", func(s *set) { s.SSLSNIPath = "/d" }},
+		{"tcp_fastclose up", func(s *set) { s.FastClose = settings.FastCloseUp }},
+		{"tcp_fastclose down", func(s *set) { s.FastClose = settings.FastCloseDown }},
+		{"tcp_fastclose both", func(s *set) { s.FastClose = settings.FastCloseBoth }},
+		{"tcp_fastclose both;tcp_fastclose nonsense", nil},
+		{"tcp_nodelay", func(s *set) { s.NoDelay = true }},
+		{"transparent", func(s *set) { s.Transparent = true }},
+		{"transparent;no transparent", nil},
+		{"source 10.0.0.1", func(s *set) { s.Source = netip.MustParseAddr("10.0.0.1") }},
+		{"source localhost", func(s *set) { s.Source = netip.MustParseAddr("127.0.0.1") }},
+		{"source 10.0.0.1;source 0.0.0.0", nil},
+		{"source", nil},
+		{"acl;acl 1;acl 1 foo;acl 99 permit 1.1.1.1;no acl;no acl 99", nil},
+		{"acl 1 permit 127.0.0.1;acl 1 deny ::1/64;no acl 1", nil},
+		{"no;no nonsense;no block;no delayed_forward;no pid", nil},
+		{"epoll;kqueue;poll;select;engine portable;threads 3", nil}, // it serves already
+		{"include;include /no/such/file;write", nil},
+		{"server 0 acl 99", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.lines, func(t *testing.T) {
+			t.Parallel()
+			e, _, _ := newEnv(t)
+			for _, line := range strings.Split(tt.lines, ";") {
+				if reply := do(e, line); reply != "" {
+					t.Errorf("%s: reply %q", line, reply)
+				}
+			}
+			want := settings.Default()
+			if tt.want != nil {
+				tt.want(&want)
+			}
+			if d := cmp.Diff(&want, e.Settings.Get(), sameAddr); d != "" {
+				t.Errorf("settings (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+var sameAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+
+func TestEffectiveAtStart(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		lines  string
+		engine string
+	}{
+		{"engine uring", "uring"},
+		{"engine nonsense", ""},
+		{"engine uring;engine best", ""},
+	} {
+		e, r, _ := newEnv(t)
+		r.serving = false
+		do(e, strings.Split(tt.lines, ";")...)
+		if got := e.Settings.Get().Engine; got != tt.engine {
+			t.Errorf("%s: engine %q, want %q", tt.lines, got, tt.engine)
+		}
+	}
+	e, r, log := newEnv(t)
+	r.serving = false
+	do(e, "threads 2", "clients_max 7", "conn_max 9", "engine portable")
+	r.serving = true
+	do(e, "threads 2", "engine portable") // a file read again: nothing new, nothing to complain about
+	if s := log.String(); s != "" {
+		t.Errorf("log: %s", s)
+	}
+	do(e, "threads 5", "engine epoll", "clients_max 3", "conn_max 3")
+	s := e.Settings.Get()
+	if s.Threads != 2 || s.Engine != "portable" || s.ClientsMax != 7 || s.ConnMax != 9 || !s.ConnMaxHard {
+		t.Errorf("settings %+v", s)
+	}
+	want := "test: threads: effective only at start\ntest: engine: effective only at start\n"
+	if d := cmp.Diff(want, log.String()); d != "" {
+		t.Errorf("log (-want +got):\n%s", d)
+	}
+}
+
+func TestSizesBeforeStart(t *testing.T) {
+	t.Parallel()
+	e, r, _ := newEnv(t)
+	r.serving, e.Clients = false, nil
+	if got := do(e, "clients_max 7", "clients_max 5", "recent", "clients_max"); got != "7\n" {
+		t.Errorf("clients_max is %q", got)
+	}
+	if got := do(e, "conn_max abc", "conn_max 9", "conn_max 3"); got != "9\n" {
+		t.Errorf("conn_max is %q", got)
+	}
+}
+
+func TestClientsMaxGrowsTheTable(t *testing.T) {
+	t.Parallel()
+	e, _, _ := newEnv(t)
+	do(e, "clients_max 5000")
+	if got := e.Clients.Max(); got != 5000 {
+		t.Errorf("room for %d clients", got)
+	}
+}
+
+func TestWhatIsIgnoredIsLogged(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"frob 1":                          "test: frob: unknown command\n",
+		"no frob":                         "test: no: nothing known as 'frob'\n",
+		"server 0 frob 1 max 2":           "test: server: unknown key 'frob'\n",
+		"server 0 address nosuch.invalid": "test: server: address nosuch.invalid: lookup nosuch.invalid: no such host\n",
+		"source":                          "test: source: argument missing\n",
+		"pending_max":                     "test: pending_max: argument missing\n",
+		"engine x":                        "test: engine: no engine is called 'x'\n",
+		"write":                           "test: write: no file\n",
+		"# comment":                       "",
+		"mode extra":                      "",
+	} {
+		e, _, log := newEnv(t)
+		do(e, line)
+		if got := log.String(); got != want {
+			t.Errorf("%s: log %q, want %q", line, got, want)
+		}
+	}
+}
+
+func TestFailuresKeepTheOldState(t *testing.T) {
+	t.Parallel()
+	e, r, log := newEnv(t)
+	do(e, "log /old")
+	r.listenErr, r.openErr = errFake, errFake
+	if got := do(e, "listen 1.2.3.4:x"); got != "127.0.0.1:8080\n" {
+		t.Errorf("listen: %q", got)
+	}
+	if got := do(e, "log /new"); got != "/old\n" {
+		t.Errorf("log: %q", got)
+	}
+	if got := do(e, "no log", "log"); got != "/old\n" {
+		t.Errorf("log after no log: %q", got)
+	}
+	if d := cmp.Diff([]string{"/old"}, r.opened); d != "" {
+		t.Errorf("opened (-want +got):\n%s", d)
+	}
+	if n := strings.Count(log.String(), "it is broken"); n != 3 {
+		t.Errorf("%d reasons logged:\n%s", n, log)
+	}
+	if got := do(e, "web_stats /w", "status"); got != "Unable to create webstats\n" {
+		t.Errorf("status: %q", got)
+	}
+}
+
+func TestBlacklistOfAServer(t *testing.T) {
+	t.Parallel()
+	e, _, _ := newEnv(t)
+	available := func(after int64) bool {
+		return e.Service.Available(&e.Settings.Get().Rules, 0, fakeNow+after*int64(time.Second))
+	}
+	do(e, "server 0 blacklist 100")
+	if available(99) || !available(101) {
+		t.Errorf("after 99 s %v, after 101 s %v", available(99), available(101))
+	}
+	if do(e, "server 0 blacklist 0"); !available(0) {
+		t.Error("not lifted")
+	}
+}
+
+func TestCountersAreFreshAndComplete(t *testing.T) {
+	t.Parallel()
+	e, r, _ := newEnv(t)
+	r.beforeSync = func() { e.Service.AddTraffic(1, 70, 90) }
+	want := "1 addr 127.0.0.1 port 2000 conn 0 max 0 hard 0 weight 0 prio 0 sx 70 rx 90\n"
+	if got := do(e, "servers"); !strings.HasSuffix(got, want) {
+		t.Errorf("servers:\n%swant\n%s", got, want)
+	}
+	for _, line := range []string{"recent", "connection 0", "web_stats /w", "status"} {
+		do(e, line)
+	}
+	if r.syncs != 4 {
+		t.Errorf("%d barriers, want 4", r.syncs)
+	}
+}
+
+func TestSettingsChanged(t *testing.T) {
+	t.Parallel()
+	e, r, _ := newEnv(t)
+	do(e, "blacklist", "mode", "server 0 max 1")
+	if r.changed != 0 {
+		t.Errorf("told of %d changes after none", r.changed)
+	}
+	if do(e, "blacklist 7", "hash"); r.changed != 2 {
+		t.Errorf("told of %d changes after 2", r.changed)
+	}
+}
+
+func TestExit(t *testing.T) {
+	t.Parallel()
+	e, r, _ := newEnv(t)
+	do(e, "exit")
+	e.Settings.Update(func(s *settings.Settings) { s.ExitEnabled = true })
+	if r.exited != 0 {
+		t.Error("exited without -X")
+	}
+	if got := do(e, "exit"); got != "" || r.exited != 1 {
+		t.Errorf("reply %q, exited %d times", got, r.exited)
+	}
+}
+
+func TestRunFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	inner, outer, loop := filepath.Join(dir, "inner"), filepath.Join(dir, "outer"), filepath.Join(dir, "loop")
+	for path, text := range map[string]string{
+		inner: "blacklist 77\r\nfrob\n",
+		outer: "# a comment\n\n  debug 3\nacl 1 permit 10.0.0.1\ninclude " + inner + "\nmode", // no newline at the end
+		loop:  "roundrobin\ninclude " + loop + "\n",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, _, log := newEnv(t)
+	var stdout, out bytes.Buffer
+	e.Stdout = &stdout
+	if err := e.RunFile(outer, &out); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff("3\nno hash no roundrobin no stubborn no weight no prio\n", out.String()); d != "" {
+		t.Errorf("replies (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff("77\ndo_cmd: ignoring command starting with 'frob'\n", stdout.String()); d != "" {
+		t.Errorf("replies of the included file (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(inner+":2: frob: unknown command\n", log.String()); d != "" {
+		t.Errorf("log (-want +got):\n%s", d)
+	}
+	if e.ACL.Permits(1, netip.MustParseAddr("10.0.0.2")) {
+		t.Error("the access list is not in effect")
+	}
+	if err := e.RunFile(filepath.Join(dir, "none"), nil); !os.IsNotExist(err) {
+		t.Errorf("missing file: %v", err)
+	}
+	if err := e.RunFile(dir, nil); err == nil {
+		t.Error("a directory was read")
+	}
+	if err := e.RunFile(loop, nil); err != nil {
+		t.Errorf("loop: %v", err)
+	}
+	if !strings.Contains(log.String(), errNesting.Error()) || !e.Settings.Get().Rules.RoundRobin {
+		t.Errorf("after a loop: %s", log)
+	}
+}
+
+// TestTable checks that the table is fit for `write` and `help`.
+func TestTable(t *testing.T) {
+	t.Parallel()
+	e, _, _ := newEnv(t)
+	seen := map[string]bool{}
+	standard := settings.Default()
+	for _, c := range commands() {
+		if seen[c.name] {
+			t.Errorf("%s is there twice", c.name)
+		}
+		seen[c.name] = true
+		if c.help == "" || c.run == nil || strings.HasSuffix(c.help, ".") {
+			t.Errorf("%s: help %q", c.name, c.help)
+		}
+		if c.forgotten && c.save == nil {
+			t.Errorf("%s is forgotten, but has nothing to save", c.name)
+		}
+		if c.save == nil {
+			continue
+		}
+		for _, line := range c.save(e, &standard) {
+			if w := words(line); w[0] != c.name && (w[0] != "no" || w[1] != c.name) {
+				t.Errorf("%s saves %q", c.name, line)
+			}
+		}
+	}
+}
+
+func TestAtoi(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]int{
+		"": 0, "abc": 0, "12abc": 12, "-5": -5, "+5": 5, "--5": 0, "-": 0, " 7": 7, "1 2": 1, "0x10": 0, "007": 7,
+		"2147483648": math.MaxInt32, "-99999999999999999999": math.MinInt32, "３": 0,
+	} {
+		if got := atoi(in); got != want {
+			t.Errorf("atoi(%q) = %d, want %d", in, got, want)
+		}
+	}
+}
+
+func TestFirstLine(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", MaxLine)
+	for in, want := range map[string]string{
+		"a\nb": "a", "a\rb\nc": "a", "\na": "", "a\x00b": "a", "a": "a", long + "y": long, long: long,
+	} {
+		if got := firstLine(in); got != want {
+			t.Errorf("firstLine(%.20q) = %.20q, want %.20q", in, got, want)
+		}
+	}
+}
+
+// FuzzRun executes any text: nothing panics, replies are bounded, and the state stays within its limits.
+func FuzzRun(f *testing.F) {
+	for _, c := range commands() {
+		f.Add(c.name)
+		f.Add(c.name + " 1")
+		f.Add("no " + c.name + " 10")
+		f.Add(c.name + " -1 x y z\n" + c.name + " 99999999999")
+	}
+	f.Add("server 0 acl 10 address ::1 port 70000 max -1 hard 9 blacklist 5 weight 1 prio")
+	f.Add("server 65535 port 1\nservers\nwrite")
+	f.Add("acl 1 permit 1.2.3.4 255.0.0.0\nacl 1 deny ::/129\nacl 1 permit country xx")
+	f.Fuzz(func(t *testing.T, text string) {
+		e, _, _ := newEnv(t)
+		for line := range strings.Lines(text) {
+			w := words(firstLine(line))
+			if len(w) > 0 && e.lookup(w[0]) != nil && (e.lookup(w[0]).files || strings.HasPrefix(w[0], "clients_max")) {
+				continue // leave the disk alone, and the memory
+			}
+			reply := e.Run(line, Position{Source: "fuzz"})
+			if limit := MaxLine + 100 + 200*e.Service.Len() + 8000; len(reply) > limit {
+				t.Fatalf("%q: a reply of %d bytes", line, len(reply))
+			}
+		}
+		s := e.Settings.Get()
+		if s.ClientACL < 0 || s.ClientACL > 9 || s.ControlACL < 0 || s.ControlACL > 9 || s.TarpitACL < -1 ||
+			s.TarpitACL > 9 || s.PendingMax < 1 || s.ConnMax < 500 || s.IdleTimeout < 0 || s.Idlers < 0 {
+			t.Errorf("after %q: %+v", text, s)
+		}
+		if e.Service.Len() > balance.MaxServers {
+			t.Errorf("%d servers", e.Service.Len())
+		}
+	})
+}
+
+// FuzzWords checks the lexer against its definition.
+func FuzzWords(f *testing.F) {
+	f.Add("a  b\tc")
+	f.Add("# x")
+	f.Add("a\r\nb")
+	f.Fuzz(func(t *testing.T, s string) {
+		line := firstLine(s)
+		if len(line) > MaxLine || strings.ContainsAny(line, "\r\n\x00") || !strings.HasPrefix(s, line) {
+			t.Fatalf("firstLine(%q) = %q", s, line)
+		}
+		for _, w := range words(line) {
+			if w == "" || strings.ContainsAny(w, " \t") || !strings.Contains(line, w) {
+				t.Errorf("words(%q) has %q", line, w)
+			}
+		}
+		if n := atoi(s); n > math.MaxInt32 || n < math.MinInt32 {
+			t.Errorf("atoi(%q) = %d", s, n)
+		}
+	})
+}
+
+func TestPosition(t *testing.T) {
+	t.Parallel()
+	if got := (Position{Source: "pen.cfg", Line: 3}).String(); got != "pen.cfg:3" {
+		t.Error(got)
+	}
+	if got := (Position{Source: "-O"}).String(); got != "-O" {
+		t.Error(got)
+	}
+}
