@@ -108,12 +108,15 @@ func (p *portable) connected(r *report) {
 
 // netErrno is the errno in err. What package net says in words of its own becomes the errno that the system would give.
 func netErrno(err error) syscall.Errno {
-	var errno syscall.Errno
-	switch {
-	case err == nil, errors.Is(err, io.EOF):
+	if err == nil {
 		return 0
-	case errors.As(err, &errno):
-		return unixErrno(errno)
+	}
+	if e, ok := errors.AsType[syscall.Errno](err); ok {
+		return unixErrno(e)
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return 0
 	case errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
 		return syscall.ECANCELED
 	case errors.Is(err, os.ErrDeadlineExceeded):
