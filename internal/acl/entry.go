@@ -3,7 +3,7 @@ package acl
 import (
 	"encoding/binary"
 	"errors"
-		"fmt"
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"

@@ -9,7 +9,7 @@ import (
 // entry is one client. It has no pointers, so that the garbage collector need not look at a million of them.
 type entry struct {
 	addr [16]byte
-	hash atomic.Uint64 // of addr and family, tells the owning shard; 0: never used
+	hash atomic.Uint64 // of addr, tells the owning shard; 0: never used
 
 	// Guarded by the lock of the owning shard, under which hash is written too. Only Grow moves an entry to another.
 	lastUse  int64

@@ -111,7 +111,7 @@ func (t *Table) lockEntry(n slot) (*shard, *entry) {
 }
 
 // hash is keyed, so that nobody can choose addresses that collide, and never zero.
-func (t *Table) hash(k key) uint64 { return maphash.Comparable(t.seed, k) | 1<<63 }
+func (t *Table) hash(k key) uint64 { return maphash.Bytes(t.seed, k.addr[:]) | 1<<63 }
 
 // Ref refers to a client in its table. The zero Ref refers to none, and neither does one whose client had to make
 // room for another or has expired and come back: what is done through them is ignored.
