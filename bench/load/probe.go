@@ -1,0 +1,33 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Probe makes one request through target and awaits its reply, so it knows that there is a backend behind.
+func Probe(ctx context.Context, target netip.AddrPort, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", target.String())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	g := Group{Kind: Ping, Request: 64, Reply: 64}
+	if _, err := conn.Write(g.request()); err != nil {
+		return fmt.Errorf("probe %v: %w", target, err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, g.Reply)); err != nil {
+		return fmt.Errorf("probe %v: %w", target, err)
+	}
+	return nil
+}
