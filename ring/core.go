@@ -64,7 +64,7 @@ const dispatchMax = 1024
 
 func (c *core) init(bufSize int, wake func()) {
 	c.wake = wake
-	c.bufs.size = bufSize
+	c.bufs.size, c.bufs.keep = bufSize, keepBufs
 	c.timers.init()
 	c.socks.init()
 	c.tick()

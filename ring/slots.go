@@ -149,3 +149,6 @@ func checkRange(off, n, size int) {
 		panic("ring: send outside of the buffer")
 	}
 }
+
+// setPeer notes the address of the other end.
+func (so *socket) setPeer(e sock.Endpoint) { so.peer = e }

@@ -55,3 +55,6 @@ func endpoint6(ip [16]byte, zone uint32, port uint16) Endpoint {
 	}
 	return Endpoint{ip: ip, zone: zone, port: port, bits: 128}
 }
+
+// IsValid reports whether e is an address.
+func (e *Endpoint) IsValid() bool { return e.bits != 0 }
