@@ -2,9 +2,14 @@ package ring
 
 // pool lends buffers of one size. The last one given back is lent first, so that a loop that relays one piece after
 // the other works in one buffer, which stays in the cache of its core. Of the buffers that are not lent it keeps
-// keepBufs; the memory of the others goes back to the garbage collector.
+// keep; the memory of the others goes back to where it came from.
 type pool struct {
-	size  int
+	size int
+	keep int
+	// Where memory comes from and goes to; nil: the heap and the garbage collector. fresh never fails.
+	fresh func() []byte
+	spent func([]byte)
+
 	bufs  []lentBuf // by index; bufs[0] is unused: the zero Buf is none
 	ready []uint32  // not lent, with memory, the hottest last
 	bare  []uint32  // not lent, without memory
@@ -17,7 +22,7 @@ type lentBuf struct {
 	gen uint8
 }
 
-// keepBufs is what remains of a burst: 2 MB of 64 KB buffers.
+// keepBufs is how many buffers remain of a burst unless an engine says else: 2 MB of 64 KB buffers.
 const keepBufs = 32
 
 // The halves of a Buf: an index and, above it, a generation that uncovers the use of a buffer after its release.
@@ -35,19 +40,26 @@ func (p *pool) alloc() Buf {
 	case len(p.bare) > 0:
 		i = p.bare[len(p.bare)-1]
 		p.bare = p.bare[:len(p.bare)-1]
-		p.bufs[i].mem = make([]byte, p.size)
+		p.bufs[i].mem = p.memory()
 	default:
 		if len(p.bufs) == 0 {
 			p.bufs = append(p.bufs, lentBuf{})
 		}
 		i = uint32(len(p.bufs))
-		p.bufs = append(p.bufs, lentBuf{mem: make([]byte, p.size)})
+		p.bufs = append(p.bufs, lentBuf{mem: p.memory()})
 	}
 	lb := &p.bufs[i]
 	lb.gen++
 	lb.buf = Buf(uint32(lb.gen)<<bufBits | i)
 	p.lent++
 	return lb.buf
+}
+
+func (p *pool) memory() []byte {
+	if p.fresh != nil {
+		return p.fresh()
+	}
+	return make([]byte, p.size)
 }
 
 func (p *pool) bytes(b Buf) []byte {
@@ -59,9 +71,12 @@ func (p *pool) release(b Buf) {
 	lb.buf = 0
 	p.lent--
 	i := uint32(b) & bufMask
-	if len(p.ready) < keepBufs {
+	if len(p.ready) < p.keep {
 		p.ready = append(p.ready, i)
 		return
+	}
+	if p.spent != nil {
+		p.spent(lb.mem)
 	}
 	lb.mem = nil
 	p.bare = append(p.bare, i)

@@ -164,15 +164,24 @@ func Accept(fd int) (int, Endpoint, syscall.Errno) {
 		n := uint32(unsafe.Sizeof(raw.mem))
 		r, _, e := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(raw.Pointer()), uintptr(unsafe.Pointer(&n)),
 			unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
-		switch e {
-		case 0:
+		if e == 0 {
 			return int(r), raw.endpoint(), 0
-		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ENETDOWN, unix.ENOPROTOOPT, unix.EHOSTDOWN, unix.ENONET,
-			unix.EHOSTUNREACH, unix.ENETUNREACH:
-			continue
 		}
-		return -1, Endpoint{}, e
+		if e != unix.EINTR && !DiedInQueue(e) {
+			return -1, Endpoint{}, e
+		}
 	}
+}
+
+// DiedInQueue tells whether e, from accept(2), belongs to a connection that died in the queue, so that one should
+// go on with the next. See there, "Error handling".
+func DiedInQueue(e syscall.Errno) bool {
+	switch e {
+	case unix.ECONNABORTED, unix.EPROTO, unix.ENETDOWN, unix.ENOPROTOOPT, unix.EHOSTDOWN, unix.ENONET,
+		unix.EHOSTUNREACH, unix.ENETUNREACH:
+		return true
+	}
+	return false
 }
 
 // Recv reads into b, which is not empty. 0 bytes mean end of stream.
