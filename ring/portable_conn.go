@@ -30,9 +30,10 @@ func (p *portable) Accept(l Sock, t Token) {
 		}
 		ns.accept = nl
 	}
-	ns.credit = make(chan struct{}, p.multiAccept)
+	nl, credit := ns.accept, make(chan struct{}, p.multiAccept)
+	ns.credit = credit
 	ns.out++
-	p.workers.Go(func() { p.runAccept(ns, ns.accept, ns.credit) })
+	p.workers.Go(func() { p.runAccept(ns, nl, credit) })
 }
 
 // runAccept accepts connections until an error. It gets ahead of the loop by no more than credit holds.

@@ -25,7 +25,8 @@ type rawIO interface {
 	await() syscall.Errno
 }
 
-// netSock is what portable knows of a socket beside its entry in the table. All but the channels belongs to the loop.
+// netSock is what portable knows of a socket beside its entry in the table. It belongs to the loop: a goroutine gets
+// what it needs when it starts, and knows the rest only as the address of its reports.
 type netSock struct {
 	so  *socket
 	out int // goroutines at work for it, which will report
@@ -164,8 +165,9 @@ func (p *portable) readPiece(ns *netSock) {
 // askReader lets the reader wait for something to read.
 func (p *portable) askReader(ns *netSock) {
 	if ns.reader == nil {
-		ns.reader = make(chan struct{}, 1)
-		p.workers.Go(func() { p.runReader(ns, ns.io, ns.reader) })
+		io, asked := ns.io, make(chan struct{}, 1)
+		ns.reader = asked
+		p.workers.Go(func() { p.runReader(ns, io, asked) })
 	}
 	ns.await = true
 	ns.out++
@@ -207,8 +209,9 @@ func (p *portable) Send(s Sock, b Buf, off, n int, t Token) {
 	}
 	so.sent = int32(done)
 	if ns.writer == nil {
-		ns.writer = make(chan []byte, 1)
-		p.workers.Go(func() { p.runWriter(ns, ns.conn, ns.writer) })
+		conn, asked := ns.conn, make(chan []byte, 1)
+		ns.writer = asked
+		p.workers.Go(func() { p.runWriter(ns, conn, asked) })
 	}
 	ns.out++
 	ns.writer <- mem[off+done : off+n]
