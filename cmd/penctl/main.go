@@ -10,6 +10,8 @@ import (
 	"github.com/penlb/pen/internal/control"
 )
 
+const maxCommand = 1023 // bytes
+
 // env is what the program sees of the world.
 type env struct {
 	args           []string // after the program's name
@@ -24,7 +26,12 @@ func run(e env) int {
 		fmt.Fprintln(e.stdout, "usage: penctl host:port command")
 		return 0
 	}
-	if err := control.Ask(e.args[0], strings.Join(e.args[1:], " "), e.stdout); err != nil {
+	command := strings.Join(e.args[1:], " ")
+	if len(command) > maxCommand {
+		fmt.Fprintln(e.stderr, "Overlong argument list")
+		return 1
+	}
+	if err := control.Ask(e.args[0], command, e.stdout); err != nil {
 		fmt.Fprintln(e.stderr, err)
 		return 1
 	}

@@ -31,6 +31,7 @@ func serveOne(t *testing.T, address string) string {
 func TestRun(t *testing.T) {
 	t.Parallel()
 	server := serveOne(t, "127.0.0.1:0")
+	fit := strings.Repeat("x", maxCommand)
 	tests := []struct {
 		name           string
 		args           []string
@@ -42,7 +43,8 @@ func TestRun(t *testing.T) {
 		{"words are joined", []string{server, "server 0", "max", "5 hard 6"}, 0, "got server 0 max 5 hard 6\n", ""},
 		{"no port", []string{"nocolon", "mode"}, 1, "", "no port given\n"},
 		{"nobody there", []string{"/no/such/socket", "mode"}, 1, "", "error connecting to server\n"},
-		{"too long", []string{server, strings.Repeat("x", 2000)}, 1, "", "Overlong argument list\n"},
+		{"longest", []string{serveOne(t, "127.0.0.1:0"), fit[2:], "x"}, 0, "got " + fit[2:] + " x\n", ""},
+		{"too long", []string{serveOne(t, "127.0.0.1:0"), fit, ""}, 1, "", "Overlong argument list\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

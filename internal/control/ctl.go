@@ -9,17 +9,11 @@ import (
 	"time"
 )
 
-// MaxRequest is how long a command of penctl may be, in bytes.
-const MaxRequest = 1023
-
 const connectTimeout = 30 * time.Second // of Ask
 
 // Ask sends a command to the control socket at address, host:port or a path with a slash, and copies the reply to
 // out until the server closes. It blocks. What comes as an error is worded as penctl does.
 func Ask(address, command string, out io.Writer) error {
-	if len(command) > MaxRequest {
-		return errors.New("Overlong argument list") //nolint:staticcheck // the words of penctl
-	}
 	conn, err := dial(address)
 	if err != nil {
 		return err

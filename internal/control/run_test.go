@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -243,6 +244,25 @@ func TestEffectiveAtStart(t *testing.T) {
 	}
 }
 
+func TestEngineFor(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ method, goos, want string }{
+		{"epoll", "linux", "epoll"}, {"poll", "linux", "epoll"}, {"select", "linux", "epoll"}, {"kqueue", "linux", ""},
+		{"epoll", "freebsd", "kqueue"}, {"kqueue", "darwin", "kqueue"}, {"select", "openbsd", "kqueue"},
+		{"epoll", "windows", ""}, {"kqueue", "illumos", ""},
+	} {
+		if got := engineFor(tt.method, tt.goos); got != tt.want {
+			t.Errorf("%s on %s: %q, want %q", tt.method, tt.goos, got, tt.want)
+		}
+	}
+	e, r, _ := newEnv(t)
+	r.serving = false
+	do(e, "engine uring", "poll")
+	if got, want := e.Settings.Get().Engine, engineFor("poll", runtime.GOOS); got != want {
+		t.Errorf("poll chose %q, want %q", got, want)
+	}
+}
+
 func TestSizesBeforeStart(t *testing.T) {
 	t.Parallel()
 	e, r, _ := newEnv(t)
@@ -339,6 +359,33 @@ func TestCountersAreFreshAndComplete(t *testing.T) {
 	}
 	if r.syncs != 4 {
 		t.Errorf("%d barriers, want 4", r.syncs)
+	}
+}
+
+func TestRecent(t *testing.T) {
+	t.Parallel()
+	e, r, _ := newEnv(t)
+	const second = int64(time.Second)
+	for addr, ago := range map[string]int64{"10.0.0.1": 400, "10.0.0.2": 100} {
+		e.Clients.Touch(netip.MustParseAddr(addr), fakeNow-ago*second, 0)
+	}
+	r.beforeSync = func() {
+		ref, _ := e.Clients.Touch(netip.MustParseAddr("10.0.0.2"), fakeNow, 0)
+		e.Clients.Add(ref, 7, 9)
+	}
+	if d := cmp.Diff("10.0.0.2 connects 2 sx 7 rx 9\n", do(e, "recent")); d != "" {
+		t.Errorf("recent (-want +got):\n%s", d)
+	}
+	r.beforeSync = nil
+	if n := strings.Count(do(e, "recent 500x"), "\n"); n != 2 {
+		t.Errorf("%d clients in 500 s", n)
+	}
+	if got := do(e, "tracking 200", "recent 500"); strings.Contains(got, "10.0.0.1 ") {
+		t.Errorf("an expired client is shown:\n%s", got)
+	}
+	e.Clients.Touch(netip.Addr{}, fakeNow, 0)
+	if got := do(e, "recent"); !strings.Contains("\n"+got, "\n connects 1 sx 0 rx 0\n") {
+		t.Errorf("Unix clients have no address:\n%s", got)
 	}
 }
 

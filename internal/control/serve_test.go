@@ -388,15 +388,12 @@ func TestAsk(t *testing.T) {
 	e.Settings.Update(func(s *settings.Settings) { s.Debug = 5 })
 	tcp, unix := start(t, e, "tcp", nil).String(), start(t, e, "unix", nil).String()
 	host, port, _ := net.SplitHostPort(tcp)
-	fit := strings.Repeat("x", MaxRequest)
 	tests := []struct {
 		address, command, want, err string
 	}{
 		{tcp, "debug", "5\n", ""},
 		{unix, "debug", "5\n", ""},
 		{"[" + host + "]:" + port, "debug", "5\n", ""},
-		{tcp, fit, "do_cmd: ignoring command starting with '" + fit + "'\n", ""},
-		{tcp, fit + "x", "", "Overlong argument list"},
 		{"nocolon", "mode", "", "no port given"},
 		{"/no/such/socket", "mode", "", "error connecting to server"},
 		{"127.0.0.1:99999", "mode", "", "error connecting to server"},

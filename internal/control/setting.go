@@ -236,18 +236,19 @@ func engine(c *call) {
 	c.setEngine(strings.TrimPrefix(name, "best"))
 }
 
-// nearestEngine understands pen's event methods: the engine for readiness that the system has.
-func nearestEngine(c *call) {
-	name := ""
-	switch runtime.GOOS {
+func nearestEngine(c *call) { c.setEngine(engineFor(c.name, runtime.GOOS)) }
+
+// engineFor understands pen's event methods: the engine for readiness that the system has, else the best.
+func engineFor(method, goos string) string {
+	switch goos {
 	case "linux":
-		if c.name != "kqueue" {
-			name = "epoll"
+		if method != "kqueue" {
+			return "epoll"
 		}
 	case "darwin", "dragonfly", "freebsd", "netbsd", "openbsd":
-		name = "kqueue"
+		return "kqueue"
 	}
-	c.setEngine(name)
+	return ""
 }
 
 // setEngine asks for an engine by name, the best one if name is empty.
