@@ -1,0 +1,379 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/penlb/pen/internal/accesslog/sink"
+	"github.com/penlb/pen/internal/acl"
+	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/control"
+	"github.com/penlb/pen/internal/proxy"
+	"github.com/penlb/pen/internal/settings"
+	"github.com/penlb/pen/internal/sock"
+	"github.com/penlb/pen/ring"
+)
+
+// Env is what the program sees of the world. Tests bring their own.
+type Env struct {
+	Args   []string // os.Args
+	Stdout io.Writer
+	Stderr io.Writer
+	// Stop ends the daemon in order when it is closed; nil if only signals do.
+	Stop <-chan struct{}
+	// Ready is called once the daemon serves; may be nil.
+	Ready func(*Daemon)
+}
+
+// Daemon is a pen process.
+type Daemon struct {
+	// constant once it serves
+	env     Env
+	opts    options
+	store   *settings.Store
+	acl     *acl.Table
+	servers *balance.Service
+	clients *client.Table
+	proxy   *proxy.Proxy
+	ctl     *control.Env
+	log     *logger
+	access  *sink.Log
+	began   time.Time
+	stop    chan struct{}
+	loops   []ring.Loop
+	ladder  []ring.Availability // as it was before privileges were given up
+	workers []*proxy.Worker
+	spare   int // connections that the loops may accept beyond the limit
+	ctlSock *sock.Listener
+
+	// changed by one command at a time
+	serving   bool
+	listening string           // as given
+	listeners []*sock.Listener // one per loop, or one for all
+	failed    error            // a command at start that must not be passed over
+
+	stopOnce sync.Once
+}
+
+// Main runs pen and returns its exit status: 0 fine, 1 an error, 2 the usage text.
+func Main(env Env) int {
+	d := &Daemon{env: env, store: settings.NewStore(settings.Default()), acl: new(acl.Table), began: time.Now(),
+		stop: make(chan struct{})}
+	d.log = newLogger(env.Stderr)
+	d.servers = balance.New(d.acl)
+	d.ctl = &control.Env{Settings: d.store, Service: d.servers, ACL: d.acl, Runtime: d, Logf: d.Logf, Stdout: env.Stdout}
+	var leave exitNow
+	switch err := d.main(); {
+	case err == nil:
+		return 0
+	case errors.As(err, &leave):
+		return leave.status
+	case errors.Is(err, errUsage):
+		io.WriteString(env.Stdout, usage)
+		return 2
+	default:
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintf(env.Stderr, "pen: %s\n", line)
+		}
+		return 1
+	}
+}
+
+func (d *Daemon) main() error {
+	if wantsBackground(d.env.Args) {
+		return background(d.env)
+	}
+	if err := d.parse(d.env.Args[1:]); err != nil {
+		return err
+	}
+	if err := d.configure(); err != nil {
+		return err
+	}
+	if err := d.check(); err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.open(); err != nil {
+		return err
+	}
+	if err := d.privileges(); err != nil {
+		return err
+	}
+	return d.serve()
+}
+
+// configure reads the -F file. One that cannot be read is not fatal, as in pen.
+func (d *Daemon) configure() error {
+	f := d.opts.ConfigFile
+	if f == "" {
+		return nil
+	}
+	if err := d.ctl.RunFile(f, d.env.Stdout); err != nil {
+		d.Logf("Can't read config file '%s': %v", f, err)
+	}
+	return d.failed
+}
+
+// check refuses what this version does not do.
+func (d *Daemon) check() error {
+	s := d.store.Get()
+	if d.opts.cert != "" {
+		if f, err := os.Open(d.opts.cert); err != nil {
+			return fmt.Errorf("Unable to create default context: %w", err)
+		} else {
+			f.Close()
+		}
+	}
+	for _, x := range []struct {
+		asked bool
+		what  string
+	}{
+		{s.UDP, "UDP (-U)"},
+		{d.opts.cert != "", "TLS (-E)"},
+		{s.DSRIf != "", "direct server return (dsr_if)"},
+		{s.Transparent, "transparent proxying (transparent)"},
+	} {
+		if x.asked {
+			return fmt.Errorf("%s is not built yet: leave it out, or use the original pen for it", x.what)
+		}
+	}
+	return nil
+}
+
+// open opens everything that may need root, and looks up all names, in pen's order.
+func (d *Daemon) open() error {
+	if err := d.openLoops(fileLimit()); err != nil {
+		return err
+	}
+	if err := d.openControl(); err != nil {
+		return err
+	}
+	specs := d.opts.operands
+	if len(specs) > 0 {
+		if d.listening == "" {
+			d.listening = specs[0]
+		}
+		specs = specs[1:]
+	}
+	if d.listening == "" {
+		return errUsage
+	}
+	a, err := d.openListeners(d.listening)
+	if err != nil {
+		return err
+	}
+	return d.addServers(specs, a.AddrPort.Port())
+}
+
+// openLoops makes one loop per thread, with the engine that was asked for or the best there is.
+func (d *Daemon) openLoops(limit int) error {
+	s := d.store.Get()
+	n := s.Threads
+	if n <= 0 {
+		// A loop needs a few descriptors of its own: with few, more loops only mean fewer connections.
+		n = max(1, min(runtime.NumCPU(), (limit-16)/8))
+	}
+	runtime.GOMAXPROCS(n + 1) // one more for the goroutines that are not loops
+	d.clients = client.New(s.ClientsMax)
+	d.ctl.Clients = d.clients
+	d.access = sink.New(n, d.Logf)
+	d.proxy = proxy.New(proxy.Config{Settings: d.store, Servers: d.servers, Clients: d.clients, ACL: d.acl, Log: d.access,
+		Debugf: d.Debugf, Logf: d.Logf})
+	d.ladder = ring.Probe()
+	// A loop may accept one batch more than there is room for: those wait, and hold descriptors.
+	batch := max(1, min(s.MultiAccept, limit/(16*n)))
+	for range n {
+		l, err := ring.Open(s.Engine, ring.Options{MultiAccept: batch})
+		if err != nil {
+			return fmt.Errorf("engine: %w", err)
+		}
+		d.loops = append(d.loops, l)
+		d.spare += batch
+		d.workers = append(d.workers, d.proxy.NewWorker(l, maxPipes(limit, n)))
+	}
+	return nil
+}
+
+// maxPipes is how many pipes each of n loops may fill. Without CAP_SYS_RESOURCE the kernel allows a user 64 MB of pipe
+// memory, 256 pipes of ours (pipe(7), fs.pipe-user-pages-soft); each is two descriptors.
+func maxPipes(limit, n int) int {
+	most := 200
+	if os.Geteuid() == 0 {
+		most = 2000
+	}
+	return min(most, limit/16) / n
+}
+
+// openControl opens the control socket, unless it would let everybody command root.
+func (d *Daemon) openControl() error {
+	if d.opts.control == "" {
+		return nil
+	}
+	if os.Geteuid() == 0 && d.opts.User == "" {
+		d.Logf("Won't open control port running as root; use -u to run as different user")
+		return nil
+	}
+	a, err := d.parseListen(d.opts.control, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	if !a.IsUnix() && !strings.Contains(d.opts.control, ":") {
+		d.Logf("control socket on loopback only, %s; give an address to have it elsewhere", &a)
+	}
+	d.ctlSock, err = sock.Listen(&a, &sock.ListenOptions{Mode: 0o600})
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// addServers puts the servers of the command line into the table, from slot 0, and the emergency and abuse servers
+// beside it.
+func (d *Daemon) addServers(words []string, port uint16) error {
+	var specs []serverSpec
+	var slots []int
+	for i, w := range words {
+		specs, slots = append(specs, parseServer(w, port)), append(slots, i)
+	}
+	if d.opts.Emergency != "" {
+		specs, slots = append(specs, parseServer(d.opts.Emergency, port)), append(slots, balance.Emergency)
+	}
+	if d.opts.Abuse != "" {
+		specs, slots = append(specs, parseServer(d.opts.Abuse, port)), append(slots, balance.Abuse)
+	}
+	if err := d.resolveServers(specs); err != nil {
+		return err
+	}
+	for i, s := range specs {
+		if err := d.servers.Update(slots[i], func(c *balance.Config) { *c = s.conf }); err != nil {
+			return err
+		}
+	}
+	if d.servers.Len() == 0 {
+		d.Logf("no servers: clients go to the emergency server (-e) or are closed until `server N address ...` adds one")
+	}
+	return nil
+}
+
+// privileges gives up root, then opens what belongs to the new user, as pen does: pid file last.
+func (d *Daemon) privileges() error {
+	if err := dropPrivileges(d.opts.Jail, d.opts.User); err != nil {
+		return err
+	}
+	if f := d.store.Get().Log; f != "" {
+		if err := d.openLog(f); err != nil {
+			return err
+		}
+	}
+	if f := d.opts.PidFile; f != "" {
+		// No newline at the end: that is pen's form.
+		if err := os.WriteFile(f, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+			d.opts.PidFile = ""
+			return fmt.Errorf("Can't create pidfile %s: %w", f, err)
+		}
+	}
+	return nil
+}
+
+// serve runs the loops until it is told to end.
+func (d *Daemon) serve() error {
+	d.proxy.MaxConns = d.maxConns()
+	d.proxy.Refresh()
+	for i, w := range d.workers {
+		if err := w.Listen(d.listeners[i%len(d.listeners)]); err != nil {
+			return err
+		}
+	}
+	var loops sync.WaitGroup
+	errs := make([]error, len(d.loops))
+	for i, l := range d.loops {
+		loops.Go(func() {
+			errs[i] = l.Run()
+			d.Exit() // one loop that ends ends all
+		})
+	}
+	d.serving = true
+	ctx, cancel := context.WithCancel(context.Background())
+	var ctl sync.WaitGroup
+	if d.ctlSock != nil {
+		nl, err := d.ctlSock.NetListener()
+		if err != nil {
+			cancel()
+			return fmt.Errorf("control socket: %w", err)
+		}
+		ctl.Go(func() { d.ctl.Serve(ctx, nl) })
+	}
+	signals := d.signals()
+	if err := ready(d.log); err != nil {
+		d.Logf("%v", err)
+	}
+	if d.env.Ready != nil {
+		d.env.Ready(d)
+	}
+	select {
+	case <-d.stop:
+	case <-d.env.Stop:
+	}
+	signals()
+	cancel()
+	ctl.Wait()
+	for _, l := range d.loops {
+		l.Stop()
+	}
+	loops.Wait()
+	return errors.Join(errs...)
+}
+
+// close frees what open and serve have left.
+func (d *Daemon) close() {
+	if f := d.opts.PidFile; f != "" && d.serving {
+		os.Remove(f)
+	}
+	if !d.serving {
+		// Run frees a loop; one that never ran is stopped and run for that.
+		for _, l := range d.loops {
+			l.Stop()
+			l.Run()
+		}
+	}
+	for _, w := range d.workers {
+		w.Close()
+	}
+	for _, l := range d.listeners {
+		l.Close()
+	}
+	if d.ctlSock != nil {
+		d.ctlSock.Close()
+	}
+	if d.access != nil {
+		d.access.Close()
+	}
+	d.log.close()
+}
+
+// fileLimit raises the limit of open descriptors as far as it goes, and is what holds then. Where there is no such
+// limit a million stands for it.
+func fileLimit() int {
+	const most = 1 << 20
+	n, err := sock.RaiseFileLimit()
+	if err != nil && n == 0 {
+		return most
+	}
+	return int(min(n, most))
+}
+
+// maxConns is how many connections the descriptor limit allows, two descriptors each, beside what is open now, what
+// the loops may accept beyond it, and a few for control clients and files.
+func (d *Daemon) maxConns() int {
+	return max(1, (fileLimit()-sock.OpenFiles()-d.spare-4)/2)
+}

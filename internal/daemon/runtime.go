@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/penlb/pen/internal/control"
+)
+
+var _ control.Runtime = (*Daemon)(nil)
+
+// Serving implements control.Runtime.
+func (d *Daemon) Serving() bool { return d.serving }
+
+// Sync implements control.Runtime.
+func (d *Daemon) Sync() {
+	if d.serving {
+		d.proxy.Sync()
+	}
+}
+
+// Now implements control.Runtime: nanoseconds since 1970 on a clock that does not step.
+func (d *Daemon) Now() int64 { return d.began.UnixNano() + int64(time.Since(d.began)) }
+
+// Connection implements control.Runtime.
+func (d *Daemon) Connection(n int) (control.ConnInfo, bool) {
+	none := control.ConnInfo{DownFD: -1, UpFD: -1, Client: -1, Server: -1}
+	if n < 0 || n >= d.store.Get().ConnMax {
+		return none, false
+	}
+	if !d.serving {
+		return none, true
+	}
+	c, ok := d.proxy.Conn(n)
+	if !ok {
+		return none, true
+	}
+	return control.ConnInfo{State: c.State, DownFD: c.DownFD, UpFD: c.UpFD, Client: c.Client, Server: c.Server,
+		Pending: c.PendingDown + c.PendingUp}, true
+}
+
+// CloseConnection implements control.Runtime.
+func (d *Daemon) CloseConnection(n int) bool {
+	if n < 0 || n >= d.store.Get().ConnMax {
+		return false
+	}
+	if d.serving {
+		d.proxy.CloseConn(n)
+	}
+	return true
+}
+
+// SocketOwner implements control.Runtime.
+func (d *Daemon) SocketOwner(fd int) int {
+	if !d.serving || fd < 0 {
+		return -1
+	}
+	for _, c := range d.proxy.All() {
+		if c.DownFD == fd || c.UpFD == fd {
+			return c.Number
+		}
+	}
+	return -1
+}
+
+// Exit implements control.Runtime.
+func (d *Daemon) Exit() { d.stopOnce.Do(func() { close(d.stop) }) }
+
+// Engine implements control.Runtime: which engine runs, with what, and why none before it in the ladder does.
+func (d *Daemon) Engine() string {
+	var b strings.Builder
+	s := d.store.Get()
+	running := ""
+	if len(d.loops) > 0 {
+		l := d.loops[0]
+		running = l.Engine()
+		fmt.Fprintf(&b, "engine %s\nthreads %d\n", running, len(d.loops))
+		if f := l.Features(); len(f) > 0 {
+			fmt.Fprintf(&b, "features %s\n", strings.Join(f, " "))
+		}
+	}
+	for _, a := range d.ladder {
+		switch {
+		case a.Name == running:
+			return b.String()
+		case !a.OK:
+			fmt.Fprintf(&b, "not %s: %s\n", a.Name, a.Reason)
+		case s.Engine != "":
+			fmt.Fprintf(&b, "not %s: engine %s was asked for\n", a.Name, s.Engine)
+		}
+	}
+	return b.String()
+}
+
+// CommandLine implements control.Runtime.
+func (d *Daemon) CommandLine() control.CommandLine { return d.opts.CommandLine }

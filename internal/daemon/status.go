@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"github.com/penlb/pen/internal/accesslog"
+	"github.com/penlb/pen/internal/stats"
+)
+
+// snapshot takes a picture for the status page.
+func (d *Daemon) snapshot() *stats.Snapshot {
+	d.Sync()
+	st := d.store.Get()
+	s := &stats.Snapshot{Time: time.Now(), Current: d.servers.Last(), ClientsMax: st.ClientsMax, ConnMax: st.ConnMax}
+	for i := range d.servers.Len() {
+		c := d.servers.Config(i)
+		addr := c.Path
+		if addr == "" {
+			addr = c.Addr.String()
+		}
+		up, down := d.servers.Traffic(i)
+		s.Servers = append(s.Servers, stats.Server{
+			Index: i, Addr: addr, StatusUnix: d.servers.FailedAt(i) / int64(time.Second), Port: int(c.Port),
+			Conn: d.servers.Conns(i), Max: c.Max, Hard: c.Hard, Sent: up, Received: down, Weight: c.Weight, Prio: c.Prio,
+		})
+	}
+	if !d.serving {
+		return s
+	}
+	now := d.Now()
+	for e := range d.clients.Recent(now, math.MaxInt64, st.Tracking) {
+		c := stats.Client{Index: e.Index, Age: time.Duration(now - e.LastUse), LastServer: e.Server,
+			Connects: e.Connects, Sent: e.Sent, Received: e.Received}
+		if e.Addr.IsValid() {
+			c.Addr = e.Addr.String()
+		}
+		s.Clients = append(s.Clients, c)
+	}
+	s.ConnUsed = d.proxy.Conns()
+	for _, c := range d.proxy.All() {
+		s.ConnLast = max(s.ConnLast, c.Number)
+		s.Conns = append(s.Conns, stats.Conn{Index: c.Number, DownFD: c.DownFD, UpFD: c.UpFD, PendingDown: c.PendingDown,
+			PendingUp: c.PendingUp, Client: c.Client, Server: c.Server})
+	}
+	return s
+}
+
+// Status implements control.Runtime. The page is replaced at once, so that nobody reads half of one.
+func (d *Daemon) Status() ([]byte, error) {
+	file := d.store.Get().WebStats
+	if file == "" {
+		return nil, errors.New("no file for the status page: see web_stats and -w")
+	}
+	var b bytes.Buffer
+	if err := d.snapshot().WriteHTML(&b); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), os.WriteFile(file, b.Bytes(), 0o644)
+}
+
+// report answers USR1: the page if there is a file for it, else the text.
+func (d *Daemon) report() {
+	if d.store.Get().WebStats == "" {
+		d.snapshot().WriteText(printer{d})
+		return
+	}
+	if _, err := d.Status(); err != nil {
+		d.Logf("status page: %v", err)
+	}
+}
+
+// printer makes a message of the log of each Write.
+type printer struct{ d *Daemon }
+
+func (p printer) Write(b []byte) (int, error) {
+	p.d.Logf("%s", bytes.TrimSuffix(b, []byte("\n")))
+	return len(b), nil
+}
+
+// reload answers HUP: the log is opened anew, and the configuration read again on top of the present state.
+func (d *Daemon) reload() {
+	if err := d.access.Reopen(); err != nil {
+		d.Logf("reopen the log: %v", err)
+	}
+	f := d.opts.ConfigFile
+	if f == "" {
+		return
+	}
+	if err := d.ctl.RunFile(f, d.env.Stdout); err != nil {
+		d.Logf("Can't read config file '%s': %v", f, err)
+	}
+}
+
+// Idlers implements control.Runtime.
+func (d *Daemon) Idlers() int {
+	if !d.serving {
+		return 0
+	}
+	return d.proxy.Idlers()
+}
+
+// OpenLog implements control.Runtime. Before the daemon serves the log is only named: the user that pen will be opens
+// it.
+func (d *Daemon) OpenLog(dest string) error {
+	switch {
+	case !d.serving:
+		return nil
+	case dest == "":
+		return d.access.Off()
+	}
+	return d.openLog(dest)
+}
+
+func (d *Daemon) openLog(dest string) error {
+	to, err := accesslog.ParseDest(dest)
+	if err == nil {
+		err = d.access.Open(to, to.Format())
+	}
+	if err != nil {
+		return fmt.Errorf("Can't open logfile %s: %w", dest, err)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package proxy
+
+import (
+	"errors"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/settings"
+	"github.com/penlb/pen/internal/sock"
+	"github.com/penlb/pen/ring"
+	"github.com/penlb/pen/splice"
+)
+
+// begin makes a session of an accepted socket; false means that no connection number is free.
+func (w *Worker) begin(down ring.Sock, st *settings.Settings) bool {
+	s := w.slab.get()
+	n := w.proxy.numbers.take(owner{w.index, s.slot})
+	if n < 0 {
+		w.slab.put(s)
+		return false
+	}
+	if n >= st.ConnMax {
+		w.proxy.grow(n + 1)
+	}
+	peer := w.loop.Peer(down)
+	s.number, s.server, s.first = int32(n), balance.None, balance.None
+	s.down, s.open = down, 1
+	s.addr, s.port, s.unix = peer.Addr().As16(), peer.Port(), !peer.IsValid()
+	ref, known := w.proxy.Clients.Touch(peer.Addr().Unmap(), w.now(), st.Tracking)
+	s.client, s.known = ref, int32(known)
+	if st.Dummy {
+		w.answer(s)
+		return true
+	}
+	w.choose(s, st)
+	return true
+}
+
+// client is what the selection wants to know of s.
+func (w *Worker) client(s *session) *balance.Client {
+	ap := s.addrPort()
+	w.who = balance.Client{Addr: ap.Addr(), Port: ap.Port(), Server: int(s.known)}
+	return &w.who
+}
+
+// choose picks the first server for s and starts to connect.
+func (w *Worker) choose(s *session, st *settings.Settings) {
+	c := w.client(s)
+	var i int
+	if w.proxy.ACL.Permits(st.ClientACL, c.Addr) {
+		i = w.proxy.Servers.Pick(&st.Rules, c, w.now())
+	} else {
+		i = w.proxy.Servers.PickAbuse(&st.Rules, c, w.now())
+	}
+	s.first = int32(i)
+	w.connect(s, i, st)
+}
+
+// connect opens a connection to server i, whose place s has taken, or to the next one. Without a server the client
+// is closed.
+func (w *Worker) connect(s *session, i int, st *settings.Settings) {
+	for ; i != balance.None; i = w.proxy.Servers.Next(&st.Rules, w.client(s), int(s.first), i, w.now()) {
+		s.server = int32(i)
+		t := w.proxy.Servers.Target(i)
+		w.addr = sock.Addr{AddrPort: netip.AddrPortFrom(t.Addr, t.Port), Path: t.Path}
+		w.prepare(st)
+		up, err := w.loop.Connect(&w.addr, &w.opts, s.token())
+		if err == nil {
+			s.up = up
+			s.open++
+			s.state = connecting
+			s.timer = w.loop.After(max(st.ConnectTimeout, time.Second), s.token())
+			w.proxy.pending.Add(1)
+			return
+		}
+		w.proxy.Servers.Release(i)
+		s.server = balance.None
+		if outOfFiles(err) {
+			w.starve(s, err)
+			return
+		}
+		w.blame(i, err)
+	}
+	w.proxy.Debugf(1, "connection %d: no server for client %v", s.number, s.addrPort())
+	w.finish(s)
+}
+
+// prepare sets the options of sockets towards servers.
+func (w *Worker) prepare(st *settings.Settings) {
+	w.opts = sock.Options{NoDelay: true}
+	if st.Source.IsValid() {
+		w.opts.Bind = netip.AddrPortFrom(st.Source, 0)
+	}
+}
+
+// blame blacklists server i after err, unless the error is ours.
+func (w *Worker) blame(i int, err error) {
+	w.proxy.Debugf(1, "connect to server %d: %v", i, err)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE) {
+		return // no local port or address: another try may have one, and the server is not at fault
+	}
+	w.proxy.Servers.Fail(i, w.now())
+}
+
+// connected takes the outcome of connecting s: 0 or an error.
+func (w *Worker) connected(s *session, err syscall.Errno) {
+	w.loop.StopTimer(s.timer)
+	s.timer = 0
+	w.proxy.pending.Add(-1)
+	st := w.proxy.Settings.Get()
+	if err == 0 {
+		w.proxy.Clients.SetServer(s.client, int(s.server), w.now())
+		s.state = relaying
+		s.active = w.loop.Now()
+		s.relay.Tap(splice.Up, st.Log != "")
+		s.relay.Start(w.pump, s.down, s.up, s.token(), fastClose(st.FastClose))
+		w.watch(s, st)
+		w.proxy.wake()
+		return
+	}
+	i := int(s.server)
+	w.proxy.Servers.Release(i)
+	w.loop.Close(s.up, ring.NewToken(classOrphan, 0))
+	s.up, s.server = 0, balance.None
+	s.open--
+	if outOfFiles(err) {
+		w.starve(s, err)
+		return
+	}
+	w.blame(i, err)
+	w.connect(s, w.proxy.Servers.Next(&st.Rules, w.client(s), int(s.first), i, w.now()), st)
+	w.proxy.wake()
+}
+
+// starve makes s wait for a descriptor.
+func (w *Worker) starve(s *session, err error) {
+	s.state = waiting
+	w.starved = append(w.starved, s.slot)
+	w.exhausted(err)
+}

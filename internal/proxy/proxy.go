@@ -1,0 +1,178 @@
+package proxy
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/penlb/pen/internal/accesslog/sink"
+	"github.com/penlb/pen/internal/acl"
+	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/settings"
+)
+
+// Config is what a Proxy works with. All of it is shared with the control commands.
+type Config struct {
+	Settings *settings.Store
+	Servers  *balance.Service
+	Clients  *client.Table
+	ACL      *acl.Table
+	Log      *sink.Log // with a producer for each worker
+
+	// MaxConns is what the descriptor limit allows; conn_max counts below it.
+	MaxConns int
+	// Debugf takes what pen prints with -d of at least that level; Logf what an operator must see.
+	Debugf func(level int, format string, args ...any)
+	Logf   func(format string, args ...any)
+}
+
+// Proxy is the TCP side of one service, over all loops.
+type Proxy struct {
+	Config
+	workers []*Worker // constant once the loops run
+	numbers numbers
+	pending atomic.Int32 // connects under way
+	gated   atomic.Int32 // workers that wait for wake
+	idlers  atomic.Int32 // connected to servers without a client
+	lastMsg atomic.Int64 // when the shortage of descriptors was last logged, in seconds
+}
+
+// New returns a proxy without workers.
+func New(c Config) *Proxy {
+	p := &Proxy{Config: c}
+	p.Refresh()
+	return p
+}
+
+// Refresh follows a change of the settings: limits apply at once, idle timeouts and logging to the sessions that
+// exist.
+func (p *Proxy) Refresh() {
+	s := p.Settings.Get()
+	limit := p.MaxConns
+	if s.ConnMaxHard {
+		limit = min(limit, s.ConnMax)
+	}
+	p.numbers.setLimit(limit)
+	p.wake()
+	for _, w := range p.workers {
+		w.loop.Post(w.refresh)
+	}
+}
+
+// Sync returns when every worker has handled what its peers have seen and has added its traffic to Servers and
+// Clients. Not to be called on a loop.
+func (p *Proxy) Sync() { p.each((*Worker).flush) }
+
+// each runs f on every loop and waits for all.
+func (p *Proxy) each(f func(*Worker)) {
+	var wg sync.WaitGroup
+	for _, w := range p.workers {
+		wg.Add(1)
+		if !w.loop.Post(func() { defer wg.Done(); f(w) }) {
+			wg.Done()
+		}
+	}
+	wg.Wait()
+}
+
+// Conns is the number of connections in use.
+func (p *Proxy) Conns() int { n, _ := p.numbers.used(); return n }
+
+// Idlers is the number of connections to servers that serve no client.
+func (p *Proxy) Idlers() int { return int(p.idlers.Load()) }
+
+// ConnInfo describes one connection.
+type ConnInfo struct {
+	Number       int
+	State        int // pen's: 1 connecting, 2 connected, +4 server closed, +8 client closed
+	DownFD, UpFD int // -1: none
+	Client       int // index in the client table
+	Server       int // index of the server, balance.None while there is none
+	PendingDown  int // bytes held on their way to the client
+	PendingUp    int // bytes held on their way to the server
+}
+
+// Conn describes connection n; ok is false if there is none.
+func (p *Proxy) Conn(n int) (ci ConnInfo, ok bool) {
+	p.on(n, func(w *Worker, s *session) { ci, ok = w.info(s), true })
+	return ci, ok
+}
+
+// CloseConn ends connection n and reports whether there was one.
+func (p *Proxy) CloseConn(n int) (ok bool) {
+	p.on(n, func(w *Worker, s *session) { ok = true; w.finish(s) })
+	return ok
+}
+
+// on runs f on the loop of connection n, if it is still there.
+func (p *Proxy) on(n int, f func(*Worker, *session)) {
+	o, ok := p.numbers.find(n)
+	if !ok {
+		return
+	}
+	w := p.workers[o.worker]
+	done := make(chan struct{})
+	if w.loop.Post(func() {
+		defer close(done)
+		if s := w.slab.at(o.slot); s.number == int32(n) && s.state != closing {
+			f(w, s)
+		}
+	}) {
+		<-done
+	}
+}
+
+// All describes every connection, in no order.
+func (p *Proxy) All() []ConnInfo {
+	var mu sync.Mutex
+	var all []ConnInfo
+	p.each(func(w *Worker) {
+		mu.Lock()
+		defer mu.Unlock()
+		for s := range w.slab.live() {
+			all = append(all, w.info(s))
+		}
+	})
+	return all
+}
+
+// wake lets the workers that wait for a place try again. It is called after a place has been freed.
+func (p *Proxy) wake() {
+	if p.gated.Load() == 0 {
+		return
+	}
+	for _, w := range p.workers {
+		if w.gated.CompareAndSwap(true, false) {
+			p.gated.Add(-1)
+			w.loop.Post(w.resume)
+		}
+	}
+}
+
+// open reports whether another connection may be begun now.
+func (p *Proxy) open(s *settings.Settings) bool {
+	if int(p.pending.Load()) >= s.PendingMax {
+		return false
+	}
+	_, free := p.numbers.used()
+	return free
+}
+
+// grow raises conn_max when more connections are in use than it says and nobody asked for a limit.
+func (p *Proxy) grow(n int) {
+	p.Settings.Update(func(s *settings.Settings) {
+		for s.ConnMax < n && !s.ConnMaxHard {
+			s.ConnMax = min(2*s.ConnMax, max(p.MaxConns, n))
+		}
+	})
+}
+
+// short logs, at most once a second, that descriptors have run out.
+func (p *Proxy) short(err error) {
+	now := time.Now().Unix()
+	if last := p.lastMsg.Load(); last != now && p.lastMsg.CompareAndSwap(last, now) {
+		p.Logf("out of file descriptors (%v) with %d connections: new clients wait; raise the limit (ulimit -n) or lower -x",
+			err, p.Conns())
+	}
+}
