@@ -215,7 +215,8 @@ func TestModel(t *testing.T) {
 			locator = nordic{}
 		}
 		tb.SetLocator(locator)
-		entries := rapid.SliceOfN(entry, 0, 120).Draw(t, "entries")
+		n := rapid.SampledFrom([]int{0, tailMin, 2 * tailMin}).Draw(t, "at least")
+		entries := rapid.SliceOfN(entry, n, n+20).Draw(t, "entries")
 		for i, e := range entries {
 			if err := tb.Add(3, e); err != nil {
 				t.Fatal(err)
