@@ -3,18 +3,15 @@ package control
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/settings"
 )
 
@@ -208,82 +205,6 @@ func TestSilent(t *testing.T) {
 
 var sameAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 
-func TestEffectiveAtStart(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		lines  string
-		engine string
-	}{
-		{"engine uring", "uring"},
-		{"engine nonsense", ""},
-		{"engine uring;engine best", ""},
-	} {
-		e, r, _ := newEnv(t)
-		r.serving = false
-		do(e, strings.Split(tt.lines, ";")...)
-		if got := e.Settings.Get().Engine; got != tt.engine {
-			t.Errorf("%s: engine %q, want %q", tt.lines, got, tt.engine)
-		}
-	}
-	e, r, log := newEnv(t)
-	r.serving = false
-	do(e, "threads 2", "clients_max 7", "conn_max 9", "engine portable")
-	r.serving = true
-	do(e, "threads 2", "engine portable") // a file read again: nothing new, nothing to complain about
-	if s := log.String(); s != "" {
-		t.Errorf("log: %s", s)
-	}
-	do(e, "threads 5", "engine epoll", "clients_max 3", "conn_max 3")
-	s := e.Settings.Get()
-	if s.Threads != 2 || s.Engine != "portable" || s.ClientsMax != 7 || s.ConnMax != 9 || !s.ConnMaxHard {
-		t.Errorf("settings %+v", s)
-	}
-	want := "test: threads: effective only at start\ntest: engine: effective only at start\n"
-	if d := cmp.Diff(want, log.String()); d != "" {
-		t.Errorf("log (-want +got):\n%s", d)
-	}
-}
-
-func TestEngineFor(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct{ method, goos, want string }{
-		{"epoll", "linux", "epoll"}, {"poll", "linux", "epoll"}, {"select", "linux", "epoll"}, {"kqueue", "linux", ""},
-		{"epoll", "freebsd", "kqueue"}, {"kqueue", "darwin", "kqueue"}, {"select", "openbsd", "kqueue"},
-		{"epoll", "windows", ""}, {"kqueue", "illumos", ""},
-	} {
-		if got := engineFor(tt.method, tt.goos); got != tt.want {
-			t.Errorf("%s on %s: %q, want %q", tt.method, tt.goos, got, tt.want)
-		}
-	}
-	e, r, _ := newEnv(t)
-	r.serving = false
-	do(e, "engine uring", "poll")
-	if got, want := e.Settings.Get().Engine, engineFor("poll", runtime.GOOS); got != want {
-		t.Errorf("poll chose %q, want %q", got, want)
-	}
-}
-
-func TestSizesBeforeStart(t *testing.T) {
-	t.Parallel()
-	e, r, _ := newEnv(t)
-	r.serving, e.Clients = false, nil
-	if got := do(e, "clients_max 7", "clients_max 5", "recent", "clients_max"); got != "7\n" {
-		t.Errorf("clients_max is %q", got)
-	}
-	if got := do(e, "conn_max abc", "conn_max 9", "conn_max 3"); got != "9\n" {
-		t.Errorf("conn_max is %q", got)
-	}
-}
-
-func TestClientsMaxGrowsTheTable(t *testing.T) {
-	t.Parallel()
-	e, _, _ := newEnv(t)
-	do(e, "clients_max 5000")
-	if got := e.Clients.Max(); got != 5000 {
-		t.Errorf("room for %d clients", got)
-	}
-}
-
 func TestWhatIsIgnoredIsLogged(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
@@ -456,122 +377,5 @@ func TestRunFile(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), errNesting.Error()) || !e.Settings.Get().Rules.RoundRobin {
 		t.Errorf("after a loop: %s", log)
-	}
-}
-
-// TestTable checks that the table is fit for `write` and `help`.
-func TestTable(t *testing.T) {
-	t.Parallel()
-	e, _, _ := newEnv(t)
-	seen := map[string]bool{}
-	standard := settings.Default()
-	for _, c := range commands() {
-		if seen[c.name] {
-			t.Errorf("%s is there twice", c.name)
-		}
-		seen[c.name] = true
-		if c.help == "" || c.run == nil || strings.HasSuffix(c.help, ".") {
-			t.Errorf("%s: help %q", c.name, c.help)
-		}
-		if c.forgotten && c.save == nil {
-			t.Errorf("%s is forgotten, but has nothing to save", c.name)
-		}
-		if c.save == nil {
-			continue
-		}
-		for _, line := range c.save(e, &standard) {
-			if w := words(line); w[0] != c.name && (w[0] != "no" || w[1] != c.name) {
-				t.Errorf("%s saves %q", c.name, line)
-			}
-		}
-	}
-}
-
-func TestAtoi(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]int{
-		"": 0, "abc": 0, "12abc": 12, "-5": -5, "+5": 5, "--5": 0, "-": 0, " 7": 7, "1 2": 1, "0x10": 0, "007": 7,
-		"2147483648": math.MaxInt32, "-99999999999999999999": math.MinInt32, "３": 0,
-	} {
-		if got := atoi(in); got != want {
-			t.Errorf("atoi(%q) = %d, want %d", in, got, want)
-		}
-	}
-}
-
-func TestFirstLine(t *testing.T) {
-	t.Parallel()
-	long := strings.Repeat("x", MaxLine)
-	for in, want := range map[string]string{
-		"a\nb": "a", "a\rb\nc": "a", "\na": "", "a\x00b": "a", "a": "a", long + "y": long, long: long,
-	} {
-		if got := firstLine(in); got != want {
-			t.Errorf("firstLine(%.20q) = %.20q, want %.20q", in, got, want)
-		}
-	}
-}
-
-// FuzzRun executes any text: nothing panics, replies are bounded, and the state stays within its limits.
-func FuzzRun(f *testing.F) {
-	for _, c := range commands() {
-		f.Add(c.name)
-		f.Add(c.name + " 1")
-		f.Add("no " + c.name + " 10")
-		f.Add(c.name + " -1 x y z\n" + c.name + " 99999999999")
-	}
-	f.Add("server 0 acl 10 address ::1 port 70000 max -1 hard 9 blacklist 5 weight 1 prio")
-	f.Add("server 65535 port 1\nservers\nwrite")
-	f.Add("acl 1 permit 1.2.3.4 255.0.0.0\nacl 1 deny ::/129\nacl 1 permit country xx")
-	f.Fuzz(func(t *testing.T, text string) {
-		e, _, _ := newEnv(t)
-		for line := range strings.Lines(text) {
-			w := words(firstLine(line))
-			if len(w) > 0 && e.lookup(w[0]) != nil && (e.lookup(w[0]).files || strings.HasPrefix(w[0], "clients_max")) {
-				continue // leave the disk alone, and the memory
-			}
-			reply := e.Run(line, Position{Source: "fuzz"})
-			if limit := MaxLine + 100 + 200*e.Service.Len() + 8000; len(reply) > limit {
-				t.Fatalf("%q: a reply of %d bytes", line, len(reply))
-			}
-		}
-		s := e.Settings.Get()
-		if s.ClientACL < 0 || s.ClientACL > 9 || s.ControlACL < 0 || s.ControlACL > 9 || s.TarpitACL < -1 ||
-			s.TarpitACL > 9 || s.PendingMax < 1 || s.ConnMax < 500 || s.IdleTimeout < 0 || s.Idlers < 0 {
-			t.Errorf("after %q: %+v", text, s)
-		}
-		if e.Service.Len() > balance.MaxServers {
-			t.Errorf("%d servers", e.Service.Len())
-		}
-	})
-}
-
-// FuzzWords checks the lexer against its definition.
-func FuzzWords(f *testing.F) {
-	f.Add("a  b\tc")
-	f.Add("# x")
-	f.Add("a\r\nb")
-	f.Fuzz(func(t *testing.T, s string) {
-		line := firstLine(s)
-		if len(line) > MaxLine || strings.ContainsAny(line, "\r\n\x00") || !strings.HasPrefix(s, line) {
-			t.Fatalf("firstLine(%q) = %q", s, line)
-		}
-		for _, w := range words(line) {
-			if w == "" || strings.ContainsAny(w, " \t") || !strings.Contains(line, w) {
-				t.Errorf("words(%q) has %q", line, w)
-			}
-		}
-		if n := atoi(s); n > math.MaxInt32 || n < math.MinInt32 {
-			t.Errorf("atoi(%q) = %d", s, n)
-		}
-	})
-}
-
-func TestPosition(t *testing.T) {
-	t.Parallel()
-	if got := (Position{Source: "pen.cfg", Line: 3}).String(); got != "pen.cfg:3" {
-		t.Error(got)
-	}
-	if got := (Position{Source: "-O"}).String(); got != "-O" {
-		t.Error(got)
 	}
 }
