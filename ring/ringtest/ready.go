@@ -31,9 +31,12 @@ func withFD(f func(*rig)) func(*rig) {
 		}
 		s, _ := r.pair()
 		r.do(func() {
-			if fd := r.l.FD(s); fd != -1 {
-				r.t.Errorf("FD = %d without HasFD", fd)
-			}
+			defer func() {
+				if recover() == nil {
+					r.t.Error("Readable did not panic without HasFD")
+				}
+			}()
+			r.l.Readable(s, ring.NewToken(class, 0))
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"syscall"
+	"time"
 
 	"github.com/penlb/pen/ring"
 )
@@ -117,16 +118,31 @@ func (r *rig) fill(s ring.Sock) ring.Token {
 		t := r.send(s, make([]byte, 1<<20)) // copies what fits into a buffer
 		r.do(func() {})
 		r.do(func() {})
-		r.mu.Lock()
-		pending := !r.ended[t]
-		r.mu.Unlock()
-		if pending {
+		if !r.soon(t) {
 			return t
 		}
 		r.final(t, 0)
 	}
 	r.t.Fatal("the socket never fills")
 	return 0
+}
+
+// soon reports whether t has its final completion, or gets it in a moment: a goroutine of the portable engine needs one.
+func (r *rig) soon(t ring.Token) bool {
+	moment := time.After(200 * time.Millisecond)
+	for {
+		r.mu.Lock()
+		ended, changed := r.ended[t], r.changed
+		r.mu.Unlock()
+		if ended || r.l.HasFD() {
+			return ended
+		}
+		select {
+		case <-changed:
+		case <-moment:
+			return false
+		}
+	}
 }
 
 func sendReset(r *rig) {
