@@ -21,7 +21,8 @@ import (
 //
 // An idle connection thus costs a goroutine per socket (about 4 KB), but no buffer: it is the loop that reads, once a
 // goroutine has seen data. This is also the back-pressure, and why nothing is lost by Cancel: what the loop has not
-// asked for stays in the kernel. A goroutine touches nothing of the loop but the list of reports; the slot of a
+// asked for stays in the kernel. In return Post keeps only the order of what the goroutines have reported: data that
+// no goroutine has seen yet may come after a function that was posted later. A goroutine touches nothing of the loop but the list of reports; the slot of a
 // socket is not used again before all its goroutines have reported, so that no report can come too late.
 type portable struct {
 	core
@@ -196,6 +197,9 @@ func (p *portable) Close(s Sock, t Token) {
 	ns := p.of(s)
 	if so.live(OpRecv) {
 		p.finish(so, OpRecv, syscall.ECANCELED, 0, 0)
+	}
+	if so.live(OpSend) && !ns.sending {
+		p.finish(so, OpSend, syscall.ECANCELED, 0, so.buf)
 	}
 	ns.shut() // the goroutines come back by this, and report the other operations as cancelled
 	p.tryEnd(ns)

@@ -100,11 +100,32 @@ func (p *portable) connected(r *report) {
 	if r.conn != nil {
 		p.adopt(ns, r.conn, ns.noDelay)
 	}
-	if ns.so.live(OpClose) {
+	so := ns.so
+	if so.live(OpClose) {
 		ns.shut()
 		r.err = syscall.ECANCELED
 	}
-	p.finish(ns.so, OpConnect, r.err, 0, 0)
+	p.finish(so, OpConnect, r.err, 0, 0)
+	p.resume(ns)
+}
+
+// resume goes on with what was submitted before the outcome of Connect was known.
+func (p *portable) resume(ns *netSock) {
+	so := ns.so
+	if so.live(OpRecv) {
+		if ns.conn != nil {
+			p.list(ns)
+		} else {
+			p.finish(so, OpRecv, syscall.ENOTCONN, 0, 0)
+		}
+	}
+	if so.live(OpSend) {
+		if ns.conn != nil {
+			p.send(ns)
+		} else {
+			p.finish(so, OpSend, syscall.ENOTCONN, 0, so.buf)
+		}
+	}
 }
 
 // netErrno is the errno in err. What package net says in words of its own becomes the errno that the system would give.

@@ -44,6 +44,7 @@ type netSock struct {
 	reader  chan struct{}      // asks the reader to await; nil: not started
 	writer  chan []byte        // tells the writer what to write; nil: not started
 	await   bool               // the reader is at work
+	sending bool               // the writer is at work, and has the memory of the buffer
 	listed  bool               // in portable.ready
 	broken  syscall.Errno      // found by the reader, and gone from the kernel
 }
@@ -106,10 +107,10 @@ func (ns *netSock) endWorkers() {
 func (p *portable) Recv(s Sock, t Token) {
 	so := p.begin(s, OpRecv, t)
 	switch ns := p.of(s); {
-	case ns.conn == nil:
-		p.finish(so, OpRecv, syscall.ENOTCONN, 0, 0)
-	case !ns.await:
+	case ns.conn != nil && !ns.await:
 		p.list(ns)
+	case ns.conn == nil && ns.dial == nil:
+		p.finish(so, OpRecv, syscall.ENOTCONN, 0, 0)
 	}
 }
 
@@ -193,28 +194,35 @@ func (p *portable) readable(r *report) {
 
 // Send implements Loop.
 func (p *portable) Send(s Sock, b Buf, off, n int, t Token) {
-	mem := p.Bytes(b)
-	checkRange(off, n, len(mem))
+	checkRange(off, n, len(p.Bytes(b)))
 	so := p.begin(s, OpSend, t)
-	so.buf = b
-	ns := p.of(s)
-	if ns.conn == nil {
+	so.buf, so.from, so.to, so.sent = b, int32(off), int32(off+n), 0
+	switch ns := p.of(s); {
+	case ns.conn != nil:
+		p.send(ns)
+	case ns.dial == nil:
 		p.finish(so, OpSend, syscall.ENOTCONN, 0, b)
+	}
+}
+
+// send writes what the system takes at once, and leaves the rest to the writer.
+func (p *portable) send(ns *netSock) {
+	so := ns.so
+	mem := p.Bytes(so.buf)[so.from:so.to]
+	n, err := ns.io.write(mem)
+	if n == len(mem) || err != 0 && err != syscall.EAGAIN {
+		p.finish(so, OpSend, err, n, so.buf)
 		return
 	}
-	done, err := ns.io.write(mem[off : off+n])
-	if done == n || err != 0 && err != syscall.EAGAIN {
-		p.finish(so, OpSend, err, done, b)
-		return
-	}
-	so.sent = int32(done)
+	so.sent = int32(n)
 	if ns.writer == nil {
 		conn, asked := ns.conn, make(chan []byte, 1)
 		ns.writer = asked
 		p.workers.Go(func() { p.runWriter(ns, conn, asked) })
 	}
+	ns.sending = true
 	ns.out++
-	ns.writer <- mem[off+done : off+n]
+	ns.writer <- mem[n:]
 }
 
 func (p *portable) runWriter(ns *netSock, conn net.Conn, asked <-chan []byte) {
@@ -228,5 +236,6 @@ func (p *portable) runWriter(ns *netSock, conn net.Conn, asked <-chan []byte) {
 func (p *portable) sent(r *report) {
 	so := r.on.so
 	r.on.out--
+	r.on.sending = false
 	p.finish(so, OpSend, r.err, int(so.sent)+r.n, so.buf)
 }

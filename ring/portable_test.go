@@ -16,12 +16,27 @@ import (
 	"github.com/penlb/pen/internal/sock"
 	"github.com/penlb/pen/internal/testnet"
 	"github.com/penlb/pen/ring"
+	"github.com/penlb/pen/ring/ringtest"
 )
 
 // portables are the two ways in which the portable engine reads and writes.
 var portables = map[string]func(ring.Options) (ring.Loop, error){
 	"direct":  func(o ring.Options) (ring.Loop, error) { return ring.Open("portable", o) },
 	"patient": ring.OpenPatient,
+}
+
+func TestPortable(t *testing.T) {
+	for name, open := range portables {
+		t.Run(name, func(t *testing.T) {
+			ringtest.Test(t, func(t testing.TB) ring.Loop {
+				l, err := open(ring.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return l
+			})
+		})
+	}
 }
 
 // eachPortable runs f on a running loop of each kind. Class 1 completions go to the channel.
