@@ -45,6 +45,7 @@ func measureInside(ctx context.Context, o *options, stdout, stderr io.Writer) er
 	if err := lab.Prepare(ctx); err != nil {
 		return err
 	}
+	proc.Prefer() // and read the meters in time
 	self, err := os.Executable()
 	if err != nil {
 		return err

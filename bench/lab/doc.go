@@ -8,4 +8,7 @@
 //   - local ports from 10000 on for clients, and listeners below that, so that they never collide.
 //   - few TIME-WAIT sockets, and those reusable, or the scenario of short connections would measure the search for
 //     free ports.
+//
+// The lab is a session of its own too, which the scheduler prefers to the other work of the machine. All peers get the
+// same; without it the noise of a shared machine is several times larger.
 package lab

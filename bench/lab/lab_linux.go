@@ -28,7 +28,7 @@ func Inside() bool {
 	return os.Getenv(name) == value
 }
 
-// Enter runs the calling program again inside a new namespace, passes SIGINT and SIGTERM on to it, waits for it and
+// Enter runs the calling program again inside a new namespace and session, passes SIGINT and SIGTERM on to it, waits for it and
 // returns its exit status. Without root it uses a user namespace, where the system allows that.
 func Enter() (int, error) {
 	self, err := os.Executable()
@@ -38,7 +38,7 @@ func Enter() (int, error) {
 	cmd := exec.Command(self, os.Args[1:]...)
 	cmd.Env = append(os.Environ(), marker)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Setsid: true, Pdeathsig: syscall.SIGTERM}
 	if uid := os.Geteuid(); uid != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
@@ -66,8 +66,15 @@ func Enter() (int, error) {
 	}
 }
 
+// sessionNice is the niceness of the whole session: enough to push the other work of the machine aside, and not so much
+// that kernel threads would starve.
+const sessionNice = "-10"
+
 // Prepare sets the namespace up. It must only be called Inside.
 func Prepare(ctx context.Context) error {
+	// Where the scheduler groups tasks by session (sched(7), autogroup), niceness between sessions is a thing of the
+	// group. It may be refused, and figures are then noisier, not wrong.
+	_ = os.WriteFile("/proc/self/autogroup", []byte(sessionNice), 0)
 	for _, args := range []string{
 		"link set lo up",
 		"route replace local 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1 congctl " + Congestion,
