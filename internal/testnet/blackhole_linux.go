@@ -11,7 +11,8 @@ import (
 
 // BlackHole makes l, a TCP listener that nobody accepts from, swallow connection attempts: its queue is shrunk and
 // filled, so that the kernel drops every further SYN and a connect stays under way until it times out. It returns
-// l's address. dial makes connections that reach l, as [net.Dialer.DialContext] does for one on the loopback.
+// l's address. dial makes connections that reach l: [net.Dialer.DialContext] for one on the loopback, and
+// [Host.DialContext] inside a lab.
 func BlackHole(t testing.TB, l net.Listener, dial func(ctx context.Context, network, addr string) (net.Conn, error)) netip.AddrPort {
 	t.Helper()
 	raw, err := l.(syscall.Conn).SyscallConn()

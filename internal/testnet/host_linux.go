@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -68,8 +69,17 @@ func (h *Host) ListenPacket(network, addr string) net.PacketConn {
 
 // Dial is net.Dial inside the host. addr holds a literal IP address. The caller closes the connection.
 func (h *Host) Dial(network, addr string) (net.Conn, error) {
+	return h.DialContext(context.Background(), network, addr)
+}
+
+// DialContext is Dial with an end that ctx sets.
+func (h *Host) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	var c net.Conn
-	err := h.Do(func() (err error) { c, err = net.Dial(network, addr); return })
+	err := h.Do(func() (err error) {
+		var d net.Dialer
+		c, err = d.DialContext(ctx, network, addr)
+		return err
+	})
 	return c, err
 }
 

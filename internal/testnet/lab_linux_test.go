@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -124,6 +125,20 @@ func TestBlackHole(t *testing.T) {
 	d.Timeout = 300 * time.Millisecond
 	var timeout net.Error
 	if c, err := d.Dial("tcp", addr.String()); !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("dial: %v, %v; want a timeout", c, err)
+	}
+}
+
+func TestBlackHoleInLab(t *testing.T) {
+	Need(t, Root)
+	lab := New(t)
+	a, b := lab.Host("a"), lab.Host("b")
+	lab.Link(a, b, "10.6.0.1/24", "10.6.0.2/24")
+	addr := BlackHole(t, b.Listen("tcp", "10.6.0.2:0"), a.DialContext)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var timeout net.Error
+	if c, err := a.DialContext(ctx, "tcp", addr.String()); !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Errorf("dial: %v, %v; want a timeout", c, err)
 	}
 }
