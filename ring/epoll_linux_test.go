@@ -22,7 +22,7 @@ func TestEpoll(t *testing.T) { ringtest.Test(t, openEpoll) }
 func TestEpollSmall(t *testing.T) {
 	ringtest.Test(t, func(t testing.TB) ring.Loop {
 		t.Helper()
-		l, err := ring.Open("epoll", ring.Options{MultiAccept: 1, BufSize: 512})
+		l, err := ring.Open("epoll", ring.Options{MultiAccept: 1, BufSize: 4096})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -244,14 +244,3 @@ func zoneID(zone string) uint32 {
 	}
 	return uint32(n)
 }
-
-// endpoint packs what package unix yields.
-func endpoint(sa unix.Sockaddr) Endpoint {
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		return endpoint4(sa.Addr, uint16(sa.Port))
-	case *unix.SockaddrInet6:
-		return endpoint6(sa.Addr, sa.ZoneId, uint16(sa.Port))
-	}
-	return Endpoint{}
-}
