@@ -60,10 +60,7 @@ func (p *poller) close() {
 
 func (*poller) features() []string { return []string{"edge-triggered"} }
 
-func (p *poller) wake() {
-	one := [8]byte{0: 1} // any number but 0 would do, in either byte order
-	unix.Write(p.wakeFD, one[:])
-}
+func (p *poller) wake() { signal(p.wakeFD) }
 
 // add registers fd under the name of s.
 func (p *poller) add(fd int, s Sock, ev events) syscall.Errno {

@@ -10,6 +10,7 @@ const (
 	ioringSetupClamp        = 1 << 4  // too large sizes become the largest
 	ioringSetupRDisabled    = 1 << 6  // start disabled, until IORING_REGISTER_ENABLE_RINGS
 	ioringSetupSubmitAll    = 1 << 7  // a bad entry does not end the batch (5.18)
+	ioringSetupTaskrunFlag  = 1 << 9  // report work that waits as ioringSQTaskrun (5.19)
 	ioringSetupSingleIssuer = 1 << 12 // one thread submits (6.0)
 	ioringSetupDeferTaskrun = 1 << 13 // completions are worked off only when asked for (6.1)
 	ioringSetupNoSQArray    = 1 << 16 // no indirection between queue and entries (6.6)
@@ -75,7 +76,10 @@ const (
 )
 
 // Flags of the submission queue, set by the kernel.
-const ioringSQCQOverflow = 1 << 1 // completions wait in the kernel for room in the queue
+const (
+	ioringSQCQOverflow = 1 << 1 // completions wait in the kernel for room in the queue
+	ioringSQTaskrun    = 1 << 2 // completions wait for an enter with ioringEnterGetEvents
+)
 
 // Offsets for mmap(2) of the ring's descriptor.
 const (

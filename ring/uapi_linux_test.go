@@ -162,7 +162,7 @@ func TestURingCQOverflow(t *testing.T) {
 		e.prepNop(uint64(i))
 		r.submitAndPoll()
 	}
-	if !r.overflown() {
+	if !r.unsettled() {
 		t.Error("no overflow flagged")
 	}
 	for i, c := range await(t, r, n) {
@@ -170,7 +170,7 @@ func TestURingCQOverflow(t *testing.T) {
 			t.Fatalf("completion %d has user data %d", i, c.userData)
 		}
 	}
-	if r.overflown() {
+	if r.unsettled() {
 		t.Error("still overflown when all has been taken")
 	}
 }

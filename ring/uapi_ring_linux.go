@@ -193,6 +193,8 @@ func (r *uring) next() *cqe {
 // advance gives the room of the completions taken back to the kernel.
 func (r *uring) advance() { atomic.StoreUint32(r.cqHead, r.cqeHead) }
 
-// overflown tells whether the kernel keeps completions for which there was no room. The next enter with GETEVENTS
-// moves them into the queue.
-func (r *uring) overflown() bool { return atomic.LoadUint32(r.sqFlags)&ioringSQCQOverflow != 0 }
+// unsettled tells whether the kernel has more completions than it has put into the queue: for lack of room, or because
+// one enter works off no more than 20 (IO_LOCAL_TW_DEFAULT_MAX). The next enter with GETEVENTS goes on.
+func (r *uring) unsettled() bool {
+	return atomic.LoadUint32(r.sqFlags)&(ioringSQCQOverflow|ioringSQTaskrun) != 0
+}

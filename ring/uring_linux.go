@@ -42,7 +42,8 @@ type uringLoop struct {
 
 // Setup flags: what the engine needs, and what it takes where there is.
 const (
-	uringSetupWant = ioringSetupRDisabled | ioringSetupSingleIssuer | ioringSetupDeferTaskrun | ioringSetupSubmitAll
+	uringSetupWant = ioringSetupRDisabled | ioringSetupSingleIssuer | ioringSetupDeferTaskrun |
+		ioringSetupTaskrunFlag | ioringSetupSubmitAll
 	uringSetupNice = ioringSetupNoSQArray
 )
 
@@ -94,11 +95,8 @@ func openURingLoop(k kernelCalls, o Options) (u *uringLoop, err error) {
 	return u, nil
 }
 
-// rouseRing is core.wake. The counter of the eventfd is never read: each write is an edge, and 2^64 are enough.
-func (u *uringLoop) rouseRing() {
-	one := [8]byte{0: 1, 7: 1} // not 0 in either byte order
-	unix.Write(u.wakeFD, one[:])
-}
+// rouseRing is core.wake.
+func (u *uringLoop) rouseRing() { signal(u.wakeFD) }
 
 // Engine implements Loop.
 func (u *uringLoop) Engine() string { return "uring" }
@@ -132,12 +130,16 @@ func (u *uringLoop) Run() error {
 	return err
 }
 
+// postTurns bounds how long posts wait for completions that were ready before them: 20,000 completions.
+const postTurns = 1000
+
 // turn is the loop.
 func (u *uringLoop) turn() error {
 	var posts []func()
+	waited := 0
 	for !u.stopping() {
 		if posts == nil {
-			posts = u.takePosts()
+			posts, waited = u.takePosts(), 0
 		}
 		u.feed()
 		u.catchUp()
@@ -150,7 +152,7 @@ func (u *uringLoop) turn() error {
 		for n := u.queue.len(); n > 0; n -= dispatchMax {
 			u.dispatch()
 		}
-		if !u.ring.overflown() { // else some that were ready before the post are still to come
+		if waited++; waited == postTurns || !u.ring.unsettled() { // else some of what was ready is still to come
 			u.runPosts(posts)
 			posts = nil
 		}
@@ -163,7 +165,10 @@ func (u *uringLoop) turn() error {
 // nothing to do at all.
 func (u *uringLoop) wait(busy bool) error {
 	u.turns++
-	errno := u.ring.submitAndPoll()
+	var errno syscall.Errno
+	if busy || u.ring.sqPending() > 0 || u.ring.unsettled() {
+		errno = u.ring.submitAndPoll()
+	}
 	if u.ring.ready() > 0 || busy || u.busy() || len(u.backlog) > 0 {
 		return enterError(errno)
 	}
