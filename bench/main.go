@@ -18,7 +18,8 @@ import (
 )
 
 func main() {
-	// Children are told to die with the thread that started them, so that is the main thread, which never ends.
+	// Children are told to die with the thread that started them. A locked thread ends only with its goroutine, this one
+	// with the program.
 	runtime.LockOSThread()
 	os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr))
 }

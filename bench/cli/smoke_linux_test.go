@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -19,10 +20,16 @@ import (
 	"github.com/penlb/pen/bench/scenario"
 )
 
-// The test program is its own worker.
+// The test program is its own worker, and as "bench" the whole program.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "worker" {
-		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "worker":
+			os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
+		case "bench":
+			runtime.LockOSThread() // as main does
+			os.Exit(Main(os.Args[2:], os.Stdout, os.Stderr))
+		}
 	}
 	// Under the race detector every worker would end with a second of sleep.
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"path/filepath"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -56,7 +57,7 @@ func (r *Report) plot(s *Scenario, file string) error {
 			continue
 		}
 		p := r.peer(s.Cells[i].Peer)
-		names = append(names, p.Title)
+		names = append(names, strings.Replace(p.Title, ", ", "\n", 1))
 		all = append(all, sum)
 		if p.Ours {
 			ours, others = append(ours, sum.Median), append(others, 0)

@@ -140,13 +140,15 @@ func (r *runner) cell(ctx context.Context, s *scenario.Scenario, p *peer.Found, 
 		return sample, err
 	}
 	pause(ctx, r.Warm)
-	if err := c.start(); err != nil {
-		return sample, err
-	}
+	// The client, which is awake, reacts at once; so nothing is missed at the start, and at the end the load is over
+	// before the meter is read, however late this process wakes up.
 	if err := m.read(); err != nil {
 		return sample, err
 	}
 	before := *m
+	if err := c.start(); err != nil {
+		return sample, err
+	}
 	if err := c.expect(load.Stopped, r.Window+replyLimit); err != nil {
 		return sample, err
 	}

@@ -39,8 +39,8 @@ func (s *Scenario) MemoryOnly() bool {
 
 var (
 	pingColumns  = []string{report.CPUPerOp, report.P99, report.OpsPerSecond, report.P50, report.P999, report.BusyPerOp}
-	openColumns  = []string{report.CPUPerOp, report.P99, report.OpsPerSecond, report.P50, report.P999, report.Late}
-	bulkColumns  = []string{report.CPUPerGB, report.BytesPerSecond, report.BusyPerGB}
+	openColumns  = []string{report.CPUPerOp, report.P99, report.P50, report.P999, report.Late, report.OpsPerSecond}
+	bulkColumns  = []string{report.CPUPerGB, report.BusyPerGB, report.BytesPerSecond}
 	mixedColumns = []string{report.CPULoad, report.P99, report.BusyLoad, report.P50, report.P999, report.OpsPerSecond, report.BytesPerSecond}
 	slowColumns  = []string{report.CPUPerOp, report.P99, report.OpsPerSecond, report.P50, report.P999, report.BytesPerSecond, report.RSS}
 	idleColumns  = []string{report.RSSPerConn, report.RSS}
