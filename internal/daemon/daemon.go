@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/penlb/pen/internal/accesslog/sink"
@@ -56,8 +57,9 @@ type Daemon struct {
 	spare   int // connections that the loops may accept beyond the limit
 	ctlSock *sock.Listener
 
+	serving atomic.Bool
+
 	// changed by one command at a time
-	serving   bool
 	listening string           // as given
 	listeners []*sock.Listener // one per loop, or one for all
 	failed    error            // a command at start that must not be passed over
@@ -302,7 +304,7 @@ func (d *Daemon) serve() error {
 			d.Exit() // one loop that ends ends all
 		})
 	}
-	d.serving = true
+	d.serving.Store(true)
 	ctx, cancel := context.WithCancel(context.Background())
 	var ctl sync.WaitGroup
 	if d.ctlSock != nil {
@@ -336,10 +338,10 @@ func (d *Daemon) serve() error {
 
 // close frees what open and serve have left.
 func (d *Daemon) close() {
-	if f := d.opts.PidFile; f != "" && d.serving {
+	if f := d.opts.PidFile; f != "" && d.serving.Load() {
 		os.Remove(f)
 	}
-	if !d.serving {
+	if !d.serving.Load() {
 		// Run frees a loop; one that never ran is stopped and run for that.
 		for _, l := range d.loops {
 			l.Stop()

@@ -63,7 +63,7 @@ func bindError(a *sock.Addr, err error) error {
 // Listen implements control.Runtime. Before the loops run it only notes the address. Later it opens the new
 // listeners before it closes the old ones; the sessions stay.
 func (d *Daemon) Listen(spec string) error {
-	if !d.serving {
+	if !d.serving.Load() {
 		if _, err := d.parseListen(spec, netip.IPv4Unspecified()); err != nil {
 			d.failed = errors.Join(d.failed, err)
 			return err
@@ -116,7 +116,7 @@ func (d *Daemon) ControlSpec() string {
 
 // SettingsChanged implements control.Runtime.
 func (d *Daemon) SettingsChanged() {
-	if d.serving {
+	if d.serving.Load() {
 		d.proxy.Refresh()
 	}
 }

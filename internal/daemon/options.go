@@ -104,6 +104,10 @@ func (d *Daemon) option(o getopt.Option) error {
 		}
 	case 'P':
 		d.ctl.Run("poll", control.Position{Source: "-P"})
+	case 'c':
+		d.ctl.Run("clients_max "+o.Arg, control.Position{Source: "-c"})
+	case 'x':
+		d.ctl.Run("conn_max "+o.Arg, control.Position{Source: "-x"})
 	case 'e':
 		d.opts.Emergency = o.Arg
 	case 'f':
@@ -138,8 +142,6 @@ func (d *Daemon) numeric(o getopt.Option) error {
 			s.Tracking = seconds
 		case 'b':
 			s.Rules.Blacklist = seconds
-		case 'c':
-			s.ClientsMax = max(n, 1)
 		case 'm':
 			s.MultiAccept = d.bump("multi_accept", n, 1)
 		case 'q':
@@ -149,8 +151,6 @@ func (d *Daemon) numeric(o getopt.Option) error {
 				err = errUsage
 			}
 			s.ConnectTimeout = seconds
-		case 'x':
-			s.ConnMax, s.ConnMaxHard = max(n, 1), true
 		}
 	})
 	return err

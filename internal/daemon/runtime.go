@@ -11,11 +11,11 @@ import (
 var _ control.Runtime = (*Daemon)(nil)
 
 // Serving implements control.Runtime.
-func (d *Daemon) Serving() bool { return d.serving }
+func (d *Daemon) Serving() bool { return d.serving.Load() }
 
 // Sync implements control.Runtime.
 func (d *Daemon) Sync() {
-	if d.serving {
+	if d.serving.Load() {
 		d.proxy.Sync()
 	}
 }
@@ -25,11 +25,11 @@ func (d *Daemon) Now() int64 { return d.began.UnixNano() + int64(time.Since(d.be
 
 // Connection implements control.Runtime.
 func (d *Daemon) Connection(n int) (control.ConnInfo, bool) {
-	none := control.ConnInfo{DownFD: -1, UpFD: -1, Client: -1, Server: -1}
+	none := control.ConnInfo{DownFD: -1, UpFD: -1} // client and server 0, as pen's slots that were never used
 	if n < 0 || n >= d.store.Get().ConnMax {
 		return none, false
 	}
-	if !d.serving {
+	if !d.serving.Load() {
 		return none, true
 	}
 	c, ok := d.proxy.Conn(n)
@@ -45,7 +45,7 @@ func (d *Daemon) CloseConnection(n int) bool {
 	if n < 0 || n >= d.store.Get().ConnMax {
 		return false
 	}
-	if d.serving {
+	if d.serving.Load() {
 		d.proxy.CloseConn(n)
 	}
 	return true
@@ -53,7 +53,7 @@ func (d *Daemon) CloseConnection(n int) bool {
 
 // SocketOwner implements control.Runtime.
 func (d *Daemon) SocketOwner(fd int) int {
-	if !d.serving || fd < 0 {
+	if !d.serving.Load() || fd < 0 {
 		return -1
 	}
 	for _, c := range d.proxy.All() {

@@ -29,7 +29,7 @@ func (d *Daemon) snapshot() *stats.Snapshot {
 			Conn: d.servers.Conns(i), Max: c.Max, Hard: c.Hard, Sent: up, Received: down, Weight: c.Weight, Prio: c.Prio,
 		})
 	}
-	if !d.serving {
+	if !d.serving.Load() {
 		return s
 	}
 	now := d.Now()
@@ -98,7 +98,7 @@ func (d *Daemon) reload() {
 
 // Idlers implements control.Runtime.
 func (d *Daemon) Idlers() int {
-	if !d.serving {
+	if !d.serving.Load() {
 		return 0
 	}
 	return d.proxy.Idlers()
@@ -108,7 +108,7 @@ func (d *Daemon) Idlers() int {
 // it.
 func (d *Daemon) OpenLog(dest string) error {
 	switch {
-	case !d.serving:
+	case !d.serving.Load():
 		return nil
 	case dest == "":
 		return d.access.Off()

@@ -71,7 +71,7 @@ func (w *Worker) connect(s *session, i int, st *settings.Settings) {
 			s.up = up
 			s.open++
 			s.state = connecting
-			s.timer = w.loop.After(max(st.ConnectTimeout, time.Second), s.token())
+			s.timer = w.loop.After(connectTimeout(st), s.token())
 			w.proxy.pending.Add(1)
 			return
 		}
@@ -86,6 +86,9 @@ func (w *Worker) connect(s *session, i int, st *settings.Settings) {
 	w.proxy.Debugf(1, "connection %d: no server for client %v", s.number, s.addrPort())
 	w.finish(s)
 }
+
+// connectTimeout is at least a second, whatever was asked for.
+func connectTimeout(st *settings.Settings) time.Duration { return max(st.ConnectTimeout, time.Second) }
 
 // prepare sets the options of sockets towards servers.
 func (w *Worker) prepare(st *settings.Settings) {

@@ -35,12 +35,13 @@ func (id *idler) token(i int) ring.Token {
 
 // setIdlers makes or ends idlers until there are as many as the settings say.
 func (w *Worker) setIdlers(st *settings.Settings) {
-	for len(w.idlers.all) > st.Idlers {
+	want := min(st.Idlers, w.proxy.MaxConns/2) // the other half is for clients
+	for len(w.idlers.all) > want {
 		i := len(w.idlers.all) - 1
 		w.endIdler(i)
 		w.idlers.all = w.idlers.all[:i]
 	}
-	for len(w.idlers.all) < st.Idlers {
+	for len(w.idlers.all) < want {
 		w.idlers.all = append(w.idlers.all, idler{})
 		w.startIdler(len(w.idlers.all)-1, st)
 	}
@@ -60,7 +61,7 @@ func (w *Worker) startIdler(i int, st *settings.Settings) {
 		s, err := w.loop.Connect(&w.addr, &w.opts, id.token(i))
 		if err == nil {
 			id.sock = s
-			id.timer = w.loop.After(st.ConnectTimeout, id.token(i))
+			id.timer = w.loop.After(connectTimeout(st), id.token(i))
 			return
 		}
 		w.proxy.Servers.Release(id.server)

@@ -134,6 +134,9 @@ func (w *Worker) accepted(c *ring.Completion) {
 		ln.accepting = false
 		switch {
 		case c.Err == 0 || c.Err == syscall.ECANCELED:
+			if !w.gated.Load() { // the gate has opened again meanwhile
+				w.admit()
+			}
 		case outOfFiles(c.Err):
 			w.exhausted(c.Err)
 		default:
