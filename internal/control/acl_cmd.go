@@ -14,7 +14,7 @@ func aclAdd(c *call) {
 	}
 	entry, err := acl.ParseEntry(c.args[1:])
 	if err == nil {
-		err = c.ACL.Add(atoi(c.args[0]), entry)
+		err = c.ACL.Add(Atoi(c.args[0]), entry)
 	}
 	if err != nil {
 		c.ignored("%v", err)
@@ -26,7 +26,7 @@ func aclClear(c *call) {
 		c.ignored("argument missing") // pen: crashes
 		return
 	}
-	if err := c.ACL.Clear(atoi(c.args[0])); err != nil {
+	if err := c.ACL.Clear(Atoi(c.args[0])); err != nil {
 		c.ignored("%v", err)
 	}
 }

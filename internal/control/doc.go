@@ -6,7 +6,7 @@
 //	control socket ─► Serve ─────┘               └─► Runtime: what only the running daemon can do
 //
 // A line is one command. Words are separated by blanks, case matters, words too many are ignored, numbers are read
-// as atoi(3) reads them ("12abc" is 12, "abc" is 0), lines beginning with # are comments, and a line longer than
+// as Atoi(3) reads them ("12abc" is 12, "abc" is 0), lines beginning with # are comments, and a line longer than
 // [MaxLine] bytes is cut. The replies are those of pen, byte for byte; what is ignored without a word to the caller
 // is reported, with its place, to Env.Logf.
 //

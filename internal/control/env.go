@@ -29,6 +29,9 @@ type Env struct {
 	// Stdout receives the replies to commands in an included file, as pen does it; nil discards them.
 	Stdout io.Writer
 
+	// Given is what the options on the command line have set, before the file was read.
+	Given settings.Settings
+
 	// guarded by mu
 
 	mu            sync.Mutex

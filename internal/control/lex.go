@@ -28,9 +28,9 @@ func words(line string) []string {
 	return w
 }
 
-// atoi reads a number as atoi(3) does: blanks, a sign, digits, and then whatever. What exceeds 32 bits stays at
+// Atoi reads a number as Atoi(3) does: blanks, a sign, digits, and then whatever. What exceeds 32 bits stays at
 // their limit, so that a number of seconds always fits a time.Duration.
-func atoi(s string) int {
+func Atoi(s string) int {
 	s = strings.TrimLeft(s, " \t\n\v\f\r")
 	negative := false
 	if s != "" && (s[0] == '-' || s[0] == '+') {

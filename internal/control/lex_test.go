@@ -12,8 +12,8 @@ func TestAtoi(t *testing.T) {
 		"": 0, "abc": 0, "12abc": 12, "-5": -5, "+5": 5, "--5": 0, "-": 0, " 7": 7, "1 2": 1, "0x10": 0, "007": 7,
 		"2147483648": math.MaxInt32, "-99999999999999999999": math.MinInt32, "３": 0,
 	} {
-		if got := atoi(in); got != want {
-			t.Errorf("atoi(%q) = %d, want %d", in, got, want)
+		if got := Atoi(in); got != want {
+			t.Errorf("Atoi(%q) = %d, want %d", in, got, want)
 		}
 	}
 }
@@ -45,8 +45,8 @@ func FuzzWords(f *testing.F) {
 				t.Errorf("words(%q) has %q", line, w)
 			}
 		}
-		if n := atoi(s); n > math.MaxInt32 || n < math.MinInt32 {
-			t.Errorf("atoi(%q) = %d", s, n)
+		if n := Atoi(s); n > math.MaxInt32 || n < math.MinInt32 {
+			t.Errorf("Atoi(%q) = %d", s, n)
 		}
 	})
 }

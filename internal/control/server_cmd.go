@@ -17,7 +17,7 @@ func serverSet(c *call) {
 		c.ignored("argument missing")
 		return
 	}
-	n := atoi(c.args[0])
+	n := Atoi(c.args[0])
 	if n < 0 {
 		c.ignored("there is no server %d", n)
 		return
@@ -28,7 +28,7 @@ func serverSet(c *call) {
 pairs:
 	for i := 1; i+1 < len(c.args); i += 2 {
 		key, value := c.args[i], c.args[i+1]
-		v := atoi(value)
+		v := Atoi(value)
 		switch key {
 		case "acl":
 			change(func(s *balance.Config) { s.ACL = v })

@@ -172,7 +172,7 @@ func sslOptionSave(_ *Env, s *settings.Settings) []string {
 
 func idlers(c *call) {
 	if len(c.args) > 0 {
-		n := max(atoi(c.args[0]), 0)
+		n := max(Atoi(c.args[0]), 0)
 		c.Settings.Update(func(s *settings.Settings) { s.Idlers = n })
 	}
 	c.printf("Idlers: %d/%d\n", c.Runtime.Idlers(), c.Settings.Get().Idlers)
@@ -184,7 +184,7 @@ func idlersSave(_ *Env, s *settings.Settings) []string {
 
 // clientsMax enlarges the client table. Before the first one says otherwise the default can also shrink.
 func clientsMax(c *call) {
-	if n := min(atoi(c.arg(0)), client.Limit); n > 0 {
+	if n := min(Atoi(c.arg(0)), client.Limit); n > 0 {
 		shrink := !c.clientsChosen && !c.Runtime.Serving()
 		c.clientsChosen = true
 		c.Settings.Update(func(s *settings.Settings) {
@@ -205,7 +205,7 @@ func clientsMaxSave(_ *Env, s *settings.Settings) []string {
 
 // connMax raises the limit of connections, and makes it one that holds.
 func connMax(c *call) {
-	if n := atoi(c.arg(0)); n > 0 {
+	if n := Atoi(c.arg(0)); n > 0 {
 		c.Settings.Update(func(s *settings.Settings) {
 			if n > s.ConnMax || !s.ConnMaxHard && !c.Runtime.Serving() {
 				s.ConnMax = n
@@ -267,19 +267,29 @@ func (c *call) atStart() bool {
 	return true
 }
 
-func engineSave(_ *Env, s *settings.Settings) []string { return []string{"engine " + s.Engine} }
+// engineSave leaves out what the command line asked for: how the process is built is its business, and the file may
+// be meant for another one.
+func engineSave(e *Env, s *settings.Settings) []string {
+	if s.Engine == e.Given.Engine {
+		return nil
+	}
+	return []string{"engine " + s.Engine}
+}
 
 func threads(c *call) {
 	if len(c.args) == 0 {
 		c.ignored("argument missing")
 		return
 	}
-	n := min(max(atoi(c.args[0]), 0), maxThreads)
+	n := min(max(Atoi(c.args[0]), 0), maxThreads)
 	if n != c.Settings.Get().Threads && c.atStart() {
 		c.Settings.Update(func(s *settings.Settings) { s.Threads = n })
 	}
 }
 
-func threadsSave(_ *Env, s *settings.Settings) []string {
+func threadsSave(e *Env, s *settings.Settings) []string {
+	if s.Threads == e.Given.Threads {
+		return nil
+	}
 	return []string{fmt.Sprint("threads ", s.Threads)}
 }

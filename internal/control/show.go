@@ -25,7 +25,7 @@ func mode(c *call) {
 func pid(c *call) { c.printf("%d\n", os.Getpid()) }
 
 func connection(c *call) {
-	n := atoi(c.arg(0))
+	n := Atoi(c.arg(0))
 	c.Runtime.Sync()
 	i, ok := c.Runtime.Connection(n)
 	if !ok {
@@ -37,7 +37,7 @@ func connection(c *call) {
 }
 
 func closeConn(c *call) {
-	n := atoi(c.arg(0))
+	n := Atoi(c.arg(0))
 	if !c.Runtime.CloseConnection(n) {
 		c.printf("Connection %d out of range\n", n)
 		return
@@ -46,7 +46,7 @@ func closeConn(c *call) {
 }
 
 func socket(c *call) {
-	fd := atoi(c.arg(0))
+	fd := Atoi(c.arg(0))
 	c.printf("Socket %d belongs to connection %d\n", fd, c.Runtime.SocketOwner(fd))
 }
 
@@ -61,7 +61,7 @@ func clientName(a netip.Addr) string {
 func recent(c *call) {
 	within := recentDefault
 	if len(c.args) > 0 {
-		within = time.Duration(atoi(c.args[0])) * time.Second
+		within = time.Duration(Atoi(c.args[0])) * time.Second
 	}
 	if c.Clients == nil {
 		return

@@ -161,7 +161,7 @@ func integer(name, args, help, reply string, clamp func(int) int,
 		name: name, args: args, help: help,
 		run: func(c *call) {
 			if len(c.args) > 0 {
-				n := atoi(c.args[0])
+				n := Atoi(c.args[0])
 				if clamp != nil {
 					n = clamp(n)
 				}

@@ -98,6 +98,7 @@ func (d *Daemon) main() error {
 	if err := d.parse(d.env.Args[1:]); err != nil {
 		return err
 	}
+	d.ctl.Given = *d.store.Get()
 	if err := d.configure(); err != nil {
 		return err
 	}
