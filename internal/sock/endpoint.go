@@ -6,7 +6,7 @@ import (
 )
 
 // Endpoint is an IP address and port without pointers, so that tables of sockets cost the garbage collector nothing.
-// The zero Endpoint is none, which is also what a Unix socket has.
+// The zero Endpoint is none, which is also what a Unix socket has. Endpoints may be compared.
 type Endpoint struct {
 	ip   [16]byte
 	zone uint32 // scope of a link-local address: the number of its interface
@@ -17,10 +17,13 @@ type Endpoint struct {
 // EndpointOf packs a. An IPv4 address mapped into IPv6 is unmapped; a zone that is not a number is dropped.
 func EndpointOf(a netip.AddrPort) Endpoint {
 	ip := a.Addr().Unmap()
-	if !ip.IsValid() {
+	switch {
+	case !ip.IsValid():
 		return Endpoint{}
+	case ip.Is4():
+		return endpoint4(ip.As4(), a.Port())
 	}
-	e := Endpoint{ip: ip.As16(), port: a.Port(), bits: uint8(ip.BitLen())}
+	e := Endpoint{ip: ip.As16(), port: a.Port(), bits: 128}
 	if z, err := strconv.ParseUint(ip.Zone(), 10, 32); err == nil {
 		e.zone = uint32(z)
 	}
