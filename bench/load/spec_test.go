@@ -34,7 +34,7 @@ func TestCheck(t *testing.T) {
 		{"no connections", spec(func(_ *Spec, g *Group) { g.Conns = 0 }), "no connections"},
 		{"request shorter than its header", spec(func(_ *Spec, g *Group) { g.Request = HeaderBytes - 1 }), "request"},
 		{"no reply", spec(func(_ *Spec, g *Group) { g.Reply = 0 }), "reply"},
-		{"endless reply", spec(func(_ *Spec, g *Group) { g.Reply = int(endless) }), "reply"},
+		{"endless reply", spec(func(_ *Spec, g *Group) { n := endless; g.Reply = int(n) }), "reply"},
 		{"negative rate", spec(func(_ *Spec, g *Group) { g.Rate = -1 }), "rate"},
 		{"paced upload", spec(func(_ *Spec, g *Group) { g.Kind, g.Rate = Up, 1 }), "rate"},
 		{"unknown kind", spec(func(_ *Spec, g *Group) { g.Kind = "sideways" }), "kind"},
