@@ -9,7 +9,7 @@ export CGO_ENABLED := 0
 PREFIX      ?= /usr/local
 FUZZTIME    ?= 30s
 CONFORMANCE ?= ../shared/conformance
-ENGINES     ?= epoll portable
+ENGINES     ?= uring epoll portable
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI    := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -40,8 +40,8 @@ lint: ## only the checkers: gofmt, vet, staticcheck, golangci-lint, shellcheck
 fuzz: ## run each fuzz test for FUZZTIME (default 30s)
 	scripts/fuzz.sh $(FUZZTIME)
 
-bench: ## run the Go benchmarks; takes long, wants a quiet machine
-	go test -run '^$$' -bench . -benchmem -timeout 2h ./...
+bench: build ## measure pen beside its peers, into bin/bench; takes long, wants a quiet machine
+	go run ./bench -preset full
 
 demo: build ## watch pen balance, fail over and talk, with nothing but Go installed
 	go run ./bench/demo
@@ -57,7 +57,7 @@ generate: ## run `go generate`; the result is committed
 
 install: build ## copy the programs to DESTDIR/PREFIX/bin (default /usr/local/bin)
 	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install bin/* "$(DESTDIR)$(PREFIX)/bin/"
+	install $(addprefix bin/,$(notdir $(wildcard cmd/*))) "$(DESTDIR)$(PREFIX)/bin/"
 
 clean: ## remove what build made
 	rm -rf bin
