@@ -17,6 +17,7 @@ var connectCases = []testCase{
 	{"unix", connectUnix},
 	{"refused", connectRefused},
 	{"unix, nobody there", connectUnixGone},
+	{"unix, full queue", connectUnixFull},
 	{"bound to an address", connectBound},
 	{"cancel one that hangs", connectCancel},
 	{"close one that hangs", connectClose},
@@ -129,6 +130,32 @@ func connectUnixGone(r *rig) {
 	r.final(t, syscall.ENOENT)
 	r.close(s)
 	r.balanced(0)
+}
+
+// connectUnixFull finds the listener's queue full. There is no handshake that could wait: connect(2) says EAGAIN, or
+// ECONNREFUSED on the BSDs, and that is the outcome.
+func connectUnixFull(r *rig) {
+	l := r.listenUnix(&sock.ListenOptions{Backlog: 1})
+	a := l.Addr()
+	var full bool
+	for range 8 {
+		s, t, err := r.connect(&a, nil)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		res := r.expect(t)
+		switch res.Err {
+		case 0:
+		case syscall.EAGAIN, syscall.ECONNREFUSED:
+			full = true
+			r.close(s)
+		default:
+			r.t.Fatalf("completion %+v", res.Completion)
+		}
+	}
+	if !full {
+		r.t.Error("a queue of one takes eight connections")
+	}
 }
 
 func connectBound(r *rig) {

@@ -114,8 +114,9 @@ func sendSlow(r *rig) {
 // fill sends until a send stays pending. It yields that one's token; the others are done.
 func (r *rig) fill(s ring.Sock) ring.Token {
 	r.t.Helper()
+	piece := make([]byte, r.l.BufSize())
 	for range 10_000 {
-		t := r.send(s, make([]byte, 1<<20)) // copies what fits into a buffer
+		t := r.send(s, piece)
 		r.do(func() {})
 		r.do(func() {})
 		if !r.soon(t) {
