@@ -132,7 +132,7 @@ func (d *Daemon) check() error {
 	s := d.store.Get()
 	if d.opts.cert != "" {
 		if f, err := os.Open(d.opts.cert); err != nil {
-			return fmt.Errorf("Unable to create default context: %w", err)
+			return pensWords("Unable to create default context", err)
 		} else {
 			f.Close()
 		}
@@ -191,7 +191,7 @@ func (d *Daemon) openLoops(limit int) error {
 	d.ctl.Clients = d.clients
 	d.access = sink.New(n, d.Logf)
 	d.proxy = proxy.New(proxy.Config{Settings: d.store, Servers: d.servers, Clients: d.clients, ACL: d.acl, Log: d.access,
-		Debugf: d.Debugf, Logf: d.Logf})
+		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.raw})
 	d.ladder = ring.Probe()
 	// A loop may accept one batch more than there is room for: those wait, and hold descriptors.
 	batch := max(1, min(s.MultiAccept, limit/(16*n)))
@@ -270,7 +270,7 @@ func (d *Daemon) addServers(words []string, port uint16) error {
 
 // privileges gives up root, then opens what belongs to the new user, as pen does: pid file last.
 func (d *Daemon) privileges() error {
-	if err := dropPrivileges(d.opts.Jail, d.opts.User); err != nil {
+	if err := dropPrivileges(d.opts.Jail, d.opts.User, d.needs()); err != nil {
 		return err
 	}
 	if f := d.store.Get().Log; f != "" {
@@ -282,7 +282,18 @@ func (d *Daemon) privileges() error {
 		// No newline at the end: that is pen's form.
 		if err := os.WriteFile(f, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
 			d.opts.PidFile = ""
-			return fmt.Errorf("Can't create pidfile %s: %w", f, err)
+			return pensWords("Can't create pidfile "+f, err)
+		}
+	}
+	return nil
+}
+
+// needs are the capabilities without which the daemon could not do later what it does now: a listener on a port below
+// 1024 may have to move to another one.
+func (d *Daemon) needs() (caps []sock.Capability) {
+	for _, l := range d.listeners {
+		if p := l.Addr().AddrPort.Port(); p > 0 && p < 1024 {
+			return append(caps, sock.CapNetBindService)
 		}
 	}
 	return nil

@@ -29,6 +29,15 @@ func (l *logger) print(level syslogLevel, format string, args ...any) {
 	fmt.Fprintf(l.out, "%s: %s\n", time.Now().Format(time.DateTime), msg)
 }
 
+// raw writes text as it is, to stderr; in the background there is none.
+func (l *logger) raw(text []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sys == nil {
+		l.out.Write(text)
+	}
+}
+
 // background turns to the system's log.
 func (l *logger) background() {
 	l.mu.Lock()

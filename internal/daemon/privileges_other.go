@@ -2,9 +2,13 @@
 
 package daemon
 
-import "errors"
+import (
+	"errors"
 
-func dropPrivileges(jail, name string) error {
+	"github.com/penlb/pen/internal/sock"
+)
+
+func dropPrivileges(jail, name string, _ []sock.Capability) error {
 	if jail != "" || name != "" {
 		return errors.New("-j and -u need a Unix system")
 	}

@@ -5,7 +5,7 @@ package daemon
 import (
 	"os"
 	"os/signal"
-	"runtime"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -13,6 +13,7 @@ import (
 // configuration again, USR1 reports, USR2 aborts, PIPE is ignored. INT and QUIT keep their default.
 func (d *Daemon) signals() (stop func()) {
 	signal.Ignore(syscall.SIGPIPE)
+	raiseCoreLimit()
 	c := make(chan os.Signal, 16)
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	done := make(chan struct{})
@@ -27,10 +28,8 @@ func (d *Daemon) signals() (stop func()) {
 			case syscall.SIGUSR1:
 				d.report()
 			case syscall.SIGUSR2:
-				d.Debugf(0, "aborting: USR2")
-				signal.Reset(syscall.SIGABRT)
+				debug.SetTraceback("crash") // stacks, then a core, as abort(3) leaves one
 				syscall.Kill(os.Getpid(), syscall.SIGABRT)
-				runtime.Gosched()
 			}
 		}
 	}()
@@ -38,5 +37,14 @@ func (d *Daemon) signals() (stop func()) {
 		signal.Stop(c)
 		close(c)
 		<-done
+	}
+}
+
+// raiseCoreLimit makes a core as large as the administrator allows, as pen does.
+func raiseCoreLimit() {
+	var r syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_CORE, &r) == nil {
+		r.Cur = r.Max
+		_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &r) // without it a core is cut short, no more
 	}
 }

@@ -3,7 +3,6 @@ package daemon
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"time"
@@ -122,7 +121,7 @@ func (d *Daemon) openLog(dest string) error {
 		err = d.access.Open(to, to.Format())
 	}
 	if err != nil {
-		return fmt.Errorf("Can't open logfile %s: %w", dest, err)
+		return pensWords("Can't open logfile "+dest, err)
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
 	"github.com/penlb/pen/ring"
-	"github.com/penlb/pen/splice"
 )
 
 // begin makes a session of an accepted socket; false means that no connection number is free.
@@ -117,7 +116,7 @@ func (w *Worker) connected(s *session, err syscall.Errno) {
 		w.proxy.Clients.SetServer(s.client, int(s.server), w.now())
 		s.state = relaying
 		s.active = w.loop.Now()
-		s.relay.Tap(splice.Up, st.Log != "")
+		w.tap(s, st)
 		s.relay.Start(w.pump, s.down, s.up, s.token(), fastClose(st.FastClose))
 		w.watch(s, st)
 		w.proxy.wake()

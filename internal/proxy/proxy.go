@@ -25,6 +25,8 @@ type Config struct {
 	// Debugf takes what pen prints with -d of at least that level; Logf what an operator must see.
 	Debugf func(level int, format string, args ...any)
 	Logf   func(format string, args ...any)
+	// Dump takes pieces of data, made readable, at debug levels above 2.
+	Dump func(text []byte)
 }
 
 // Proxy is the TCP side of one service, over all loops.

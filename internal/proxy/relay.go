@@ -4,7 +4,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/penlb/pen/internal/accesslog"
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/ring"
@@ -43,8 +42,12 @@ func (w *Worker) session(s *session, c *ring.Completion) {
 		w.touch(s)
 		ev := s.relay.Complete(w.pump, c)
 		if ev == splice.Chunk {
-			w.record(s, w.loop.Bytes(c.Buf)[:c.N])
-			ev = s.relay.Push(w.pump, splice.Up, c.Buf, 0, c.N)
+			d := splice.Up
+			if c.Sock == s.up {
+				d = splice.Down
+			}
+			w.seen(s, d, w.loop.Bytes(c.Buf)[:c.N])
+			ev = s.relay.Push(w.pump, d, c.Buf, 0, c.N)
 		}
 		if ev == splice.Done {
 			w.finish(s)
@@ -52,13 +55,6 @@ func (w *Worker) session(s *session, c *ring.Completion) {
 	case answering:
 		w.answered(s, c)
 	}
-}
-
-// record logs data, which s has received from its client.
-func (w *Worker) record(s *session, data []byte) {
-	t := w.proxy.Servers.Target(int(s.server))
-	w.line = accesslog.Line{Time: w.now(), Client: s.addrPort().Addr(), Server: t.Addr, Path: t.Path, Request: data}
-	w.log.Add(&w.line)
 }
 
 // watch arms the idle timeout of s, if there is one.

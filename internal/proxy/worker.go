@@ -252,7 +252,7 @@ func (w *Worker) refresh() {
 	}
 	for s := range w.slab.live() {
 		if s.state == relaying {
-			s.relay.Tap(splice.Up, st.Log != "")
+			w.tap(s, st)
 			if s.timer == 0 {
 				w.watch(s, st)
 			}
