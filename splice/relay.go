@@ -200,9 +200,7 @@ func (r *Relay) step(p *Pump, d Dir) Event {
 		f.flags = f.flags&^wantPipe | piping
 	}
 	switch {
-	case f.has(done | sending):
-	case f.has(deaf):
-		f.flags |= done
+	case f.has(done | sending | deaf):
 	case f.head != 0:
 		f.flags |= sending
 		n := &p.nodes[f.head]
@@ -210,11 +208,13 @@ func (r *Relay) step(p *Pump, d Dir) Event {
 	case f.has(piping) && !f.has(waitIn|waitOut|ended):
 		p.transfer(r, d)
 	}
-	if f.has(ended) && !f.has(done|sending) && f.head == 0 && f.pipe == 0 {
+	switch {
+	case f.has(done | sending):
+	case f.has(deaf): // before, or since transfer
 		f.flags |= done
-		if !f.has(deaf) {
-			p.loop.Shutdown(r.sock[1-d])
-		}
+	case f.has(ended) && f.head == 0 && f.pipe == 0:
+		f.flags |= done
+		p.loop.Shutdown(r.sock[1-d])
 	}
 	if !f.has(done|ended|receiving|piping|sending) && f.head == 0 {
 		p.receive(r, d)
