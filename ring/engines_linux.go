@@ -3,7 +3,7 @@ package ring
 // engines are those of this system, the best first.
 func engines() []engine {
 	return []engine{
-		{"uring", newURing, try(newURing)},
+		{"uring", newURing, uringAvailable},
 		{"epoll", newEpoll, try(newEpoll)},
 		{"portable", newPortable, try(newPortable)},
 	}

@@ -74,7 +74,7 @@ func TestABIAgainstGiouring(t *testing.T) {
 		{sqe{}, giouring.SubmissionQueueEntry{}, map[string]string{
 			"opcode": "OpCode", "flags": "Flags", "ioprio": "IoPrio", "fd": "Fd", "off": "Off", "addr": "Addr",
 			"len": "Len", "opFlags": "OpcodeFlags", "userData": "UserData", "bufGroup": "BufIG",
-			"personality": "Personality", "fileIndex": "SpliceFdIn", "addr3": "Addr3"}},
+			"personality": "Personality", "optLen": "SpliceFdIn", "addr3": "Addr3"}},
 		{cqe{}, giouring.CompletionQueueEvent{}, map[string]string{
 			"userData": "UserData", "res": "Res", "flags": "Flags"}},
 		{ringParams{}, giouring.Params{}, map[string]string{

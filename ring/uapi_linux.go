@@ -107,7 +107,7 @@ type sqe struct {
 	userData    uint64
 	bufGroup    uint16
 	personality uint16
-	fileIndex   uint32
+	optLen      uint32 // recv multishot: bytes after which it ends (6.17)
 	addr3       uint64
 	_           uint64
 }

@@ -70,7 +70,7 @@ func TestSizesOfTheABI(t *testing.T) {
 	}{
 		{"io_uring_sqe", unsafe.Sizeof(sqe{}), 64},
 		{"io_uring_sqe.user_data", unsafe.Offsetof(sqe{}.userData), 32},
-		{"io_uring_sqe.file_index", unsafe.Offsetof(sqe{}.fileIndex), 44},
+		{"io_uring_sqe.optlen", unsafe.Offsetof(sqe{}.optLen), 44},
 		{"io_uring_cqe", unsafe.Sizeof(cqe{}), 16},
 		{"io_uring_params", unsafe.Sizeof(ringParams{}), 120},
 		{"io_uring_restriction", unsafe.Sizeof(ringRestriction{}), 16},
@@ -247,7 +247,7 @@ func TestBufRingWrap(t *testing.T) {
 	defer unix.Close(p[0])
 	defer unix.Close(p[1])
 	e := mustSQE(t, r)
-	e.prepMultishotRecv(p[0], 3, 9)
+	e.prepMultishotRecv(p[0], 3, 0, 9)
 	r.submitAndPoll()
 
 	for i := range 1<<16 + 100 { // past the wrap of the 16-bit tail

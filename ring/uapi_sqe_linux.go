@@ -29,11 +29,12 @@ func (e *sqe) prepMultishotAccept(fd int, userData uint64) {
 	}
 }
 
-// prepMultishotRecv receives into buffers of the group until end of stream, an error or lack of buffers.
-func (e *sqe) prepMultishotRecv(fd int, bufGroup uint16, userData uint64) {
+// prepMultishotRecv receives into buffers of the group until end of stream, an error or lack of buffers, or until it
+// has received limit bytes; 0 is no limit. Before Linux 6.17 any other gives EINVAL.
+func (e *sqe) prepMultishotRecv(fd int, bufGroup uint16, limit uint32, userData uint64) {
 	*e = sqe{
 		opcode: ioringOpRecv, flags: iosqeBufferSelect, ioprio: ioringRecvMultishot, fd: int32(fd),
-		userData: userData, bufGroup: bufGroup,
+		userData: userData, bufGroup: bufGroup, optLen: limit,
 	}
 }
 

@@ -3,10 +3,13 @@ package ring
 import "golang.org/x/sys/unix"
 
 const (
-	// ringBufs buffers wait in the kernel for data. Of two thirds and double that, neither was faster.
+	// ringBufs buffers wait in the kernel for data.
 	ringBufs = 256
 	// uringBufSize is what one receive takes at most. A flow that fills it is better spliced.
 	uringBufSize = 16 << 10
+	// recvShare buffers full are what one socket takes per turn, so that a caller who cancels is heard before a fast
+	// sender has filled dozens.
+	recvShare = 4
 	// bufGroup is the buffer group of every Recv.
 	bufGroup = 0
 )
@@ -15,8 +18,9 @@ const (
 //
 // A buffer that carries data leaves the ring and belongs to whoever holds it; another from the pool takes its place
 // before the next turn. So the pool grows with what is held, and a relay whose reader has stopped takes nothing away
-// from the others: how much one may hold is the business of the caller, who cancels. Only if memory cannot be mapped
-// does the ring run dry; then each Recv that finds it so waits in uringLoop.starved for a Release.
+// from the others: how much one may hold is the business of the caller, who cancels, and recvShare what it may exceed
+// that by. (Before Linux 6.17 the kernel takes what is in the socket, 32 buffers at a time.) Only if memory cannot be
+// mapped does the ring run dry; then each Recv that finds it so waits for a Release.
 type lending struct {
 	pool  *pool
 	arena arena
@@ -62,20 +66,21 @@ func (l *lending) fill(r *bufRing) {
 
 func (l *lending) free() { l.arena.free() }
 
-// feed fills the buffer ring and lets as many starved receivers as it has buffers try again, first come first served.
+// feed fills the buffer ring and lets as many of the waiting receivers go on as there are buffers, first come first
+// served. They are those that had their share, unless they have been cancelled meanwhile, and those that found no buffer.
 func (u *uringLoop) feed() {
 	u.lending.fill(u.feedRing)
-	if len(u.starved) == 0 {
+	if len(u.waiting) == 0 {
 		return
 	}
-	n := min(len(u.starved), u.lending.inRing())
-	for _, s := range u.starved[:n] {
-		if so := u.socks.get(s); so != nil && so.flags&starving != 0 {
-			so.flags &^= starving
+	n := min(len(u.waiting), u.lending.inRing())
+	for _, s := range u.waiting[:n] {
+		if so := u.socks.get(s); so != nil && so.flags&isWaiting != 0 {
+			so.flags &^= isWaiting
 			u.launch(so, OpRecv)
 		}
 	}
-	u.starved = append(u.starved[:0], u.starved[n:]...)
+	u.waiting = append(u.waiting[:0], u.waiting[n:]...)
 }
 
 // arena carves buffers from mapped chunks. Given back, a buffer keeps its addresses and loses its pages.

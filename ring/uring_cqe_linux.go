@@ -115,11 +115,9 @@ func (u *uringLoop) received(so *socket, res int32, b Buf, more, cancelled bool)
 		u.finish(so, OpRecv, 0, 0, 0)
 	case cancelled && (res > 0 || errno == syscall.ENOBUFS):
 		u.finish(so, OpRecv, syscall.ECANCELED, 0, 0)
-	case res > 0: // the completion queue was full
-		u.launch(so, OpRecv)
-	case errno == syscall.ENOBUFS:
-		so.flags |= starving
-		u.starved = append(u.starved, so.name)
+	case res > 0, errno == syscall.ENOBUFS: // had its share, or found no buffer
+		so.flags |= isWaiting
+		u.waiting = append(u.waiting, so.name)
 	default:
 		u.finish(so, OpRecv, errno, 0, 0)
 	}

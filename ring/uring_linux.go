@@ -29,6 +29,7 @@ type uringLoop struct {
 	ring     *uring
 	feedRing *bufRing // nil until opened
 	wakeFD   int      // eventfd; a multishot poll of it is always armed
+	share    uint32   // bytes that a Recv takes before it waits for the next turn; 0: the kernel cannot limit it
 	features []string
 
 	// loop only
@@ -37,7 +38,7 @@ type uringLoop struct {
 	flight  int     // operations in the kernel or on their way there
 	backlog []order // for which the submission queue had no room, in order
 	lending lending
-	starved []Sock // whose Recv ran out of buffers; see feed
+	waiting []Sock // whose Recv goes on in the next turn; see feed
 }
 
 // Setup flags: what the engine needs, and what it takes where there is.
@@ -63,11 +64,11 @@ func newURing(o Options) (Loop, error) {
 }
 
 func openURingLoop(k kernelCalls, o Options) (u *uringLoop, err error) {
-	features, err := probeURing(k)
+	can, err := probeURing(k)
 	if err != nil {
 		return nil, err
 	}
-	u = &uringLoop{features: features, wakeFD: -1}
+	u = &uringLoop{features: can.words(), wakeFD: -1}
 	defer func() {
 		if err != nil {
 			u.free()
@@ -79,6 +80,9 @@ func openURingLoop(k kernelCalls, o Options) (u *uringLoop, err error) {
 	size := o.BufSize
 	if size == 0 {
 		size = uringBufSize
+	}
+	if can.limit {
+		u.share = uint32(recvShare * size)
 	}
 	u.init(size, u.rouseRing)
 	u.lending.init(&u.bufs, size)

@@ -28,7 +28,7 @@ var (
 const uringSQEFlags = iosqeBufferSelect | iosqeCQESkipSuccess
 
 // Flags of a socket: a trio per side. The kernel has its operation; a cancel of that was ordered; the operation is a
-// Recv that waits in the list of the starved.
+// Recv in uringLoop.waiting.
 const (
 	inRead sockFlags = 1 << iota
 	inWrite
@@ -36,7 +36,7 @@ const (
 	cancelRead
 	cancelWrite
 	cancelConn
-	starving
+	isWaiting
 	unixListener // no peer addresses
 )
 
@@ -134,7 +134,7 @@ func (u *uringLoop) fill(e *sqe, o order) {
 	case OpConnect, OpWritable:
 		e.prepPollAdd(fd, unix.POLLOUT, false, uint64(o))
 	case OpRecv:
-		e.prepMultishotRecv(fd, bufGroup, uint64(o))
+		e.prepMultishotRecv(fd, bufGroup, u.share, uint64(o))
 	case OpReadable:
 		e.prepPollAdd(fd, unix.POLLIN|unix.POLLRDHUP, false, uint64(o))
 	case OpSend:

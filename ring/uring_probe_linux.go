@@ -11,51 +11,78 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// probeURing does on a throw-away ring what the engine does on its own: restrict, enable, receive into a ring of
-// buffers. It yields words for Features, or an error for an operator: why this machine has no io_uring for us.
-func probeURing(k kernelCalls) ([]string, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	words, err := tryURing(k)
-	return words, uringReason(err)
+// uringAbility is what the probe found that not every kernel has.
+type uringAbility struct {
+	noArray      bool // IORING_SETUP_NO_SQARRAY
+	registeredFD bool // the ring's descriptor can be registered
+	limit        bool // a multishot receive ends after so many bytes
 }
 
-func tryURing(k kernelCalls) ([]string, error) {
+// words are for Features.
+func (a uringAbility) words() []string {
+	w := []string{"multishot", "buffer-ring", "single-issuer", "defer-taskrun", "restricted"}
+	for _, f := range []struct {
+		has  bool
+		word string
+	}{{a.noArray, "no-sqarray"}, {a.registeredFD, "registered-ring-fd"}, {a.limit, "receive-limit"}} {
+		if f.has {
+			w = append(w, f.word)
+		}
+	}
+	return w
+}
+
+// uringAvailable is the probe alone.
+func uringAvailable() error {
+	_, err := probeURing(theKernel())
+	return err
+}
+
+// probeURing does on a throw-away ring what the engine does on its own: restrict, enable, receive into a ring of
+// buffers. The error tells an operator why this machine has no io_uring for us.
+func probeURing(k kernelCalls) (uringAbility, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	a, err := tryURing(k)
+	return a, uringReason(err)
+}
+
+func tryURing(k kernelCalls) (a uringAbility, err error) {
 	r, err := openURing(k, 4, 8, uringSetupWant, uringSetupNice)
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	defer r.close()
-	words := []string{"multishot", "buffer-ring", "single-issuer", "defer-taskrun", "restricted"}
-	if r.setupFlags&ioringSetupNoSQArray != 0 {
-		words = append(words, "no-sqarray")
-	}
+	a.noArray = r.setupFlags&ioringSetupNoSQArray != 0
 	mem, err := mapPrivate(os.Getpagesize())
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	defer unix.Munmap(mem)
-	br, err := openBufRing(r, 1, bufGroup)
+	br, err := openBufRing(r, 2, bufGroup)
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	defer br.close()
-	br.add(mem, 0)
-	br.publish()
 	if err := r.restrict(uringOps, uringSQEFlags, uringRegisterOps); err != nil {
-		return nil, err
+		return a, err
 	}
 	if err := r.enable(); err != nil {
-		return nil, err
+		return a, err
 	}
-	if r.registerRingFD() {
-		words = append(words, "registered-ring-fd")
+	a.registeredFD = r.registerRingFD()
+
+	br.add(mem, 0)
+	br.publish()
+	err = tryReceive(r, mem, uint32(len(mem)))
+	if a.limit = err == nil; !a.limit && errors.Is(err, syscall.EINVAL) {
+		err = tryReceive(r, mem, 0)
 	}
-	return words, tryReceive(r, mem)
+	return a, err
 }
 
 // tryReceive receives a byte and the end of the stream.
-func tryReceive(r *uring, mem []byte) error {
+func tryReceive(r *uring, mem []byte, limit uint32) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("socketpair: %w", err)
@@ -66,20 +93,28 @@ func tryReceive(r *uring, mem []byte) error {
 	if err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
-	r.getSQE().prepMultishotRecv(pair[0], bufGroup, 1)
-	for got := uint32(0); got < 2; got = r.ready() { // both are there at once
-		if errno := r.submitAndWait(-1); errno != 0 && errno != syscall.EINTR {
-			return fmt.Errorf("io_uring_enter: %w", errno)
+	r.getSQE().prepMultishotRecv(pair[0], bufGroup, limit, 1)
+	var first cqe
+	for n := 0; ; n++ {
+		for r.ready() == 0 {
+			if errno := r.submitAndWait(-1); errno != 0 && errno != syscall.EINTR {
+				return fmt.Errorf("io_uring_enter: %w", errno)
+			}
 		}
-		if r.ready() == 1 && r.cqes[0].flags&ioringCQEFMore == 0 {
+		c := *r.next()
+		r.advance()
+		if n == 0 {
+			first = c
+		}
+		if c.flags&ioringCQEFMore == 0 {
 			break
 		}
 	}
-	switch c := r.next(); {
-	case c.res < 0:
-		return fmt.Errorf("multishot receive: %w", resErrno(c.res))
-	case c.res != 1 || c.flags&ioringCQEFBuffer == 0 || c.flags&ioringCQEFMore == 0 || mem[0] != 42:
-		return fmt.Errorf("multishot receive: wrong result %d, flags %#x", c.res, c.flags)
+	switch {
+	case first.res < 0:
+		return fmt.Errorf("multishot receive: %w", resErrno(first.res))
+	case first.res != 1 || first.flags&ioringCQEFBuffer == 0 || first.flags&ioringCQEFMore == 0 || mem[0] != 42:
+		return fmt.Errorf("multishot receive: wrong result %d, flags %#x", first.res, first.flags)
 	}
 	return nil
 }
