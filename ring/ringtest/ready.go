@@ -224,8 +224,8 @@ func readyBack(r *rig) {
 		r.final(rt, syscall.ECANCELED)
 		r.final(r.writable(s), 0)
 	}
-	st := r.fill(s) // after Writable had narrowed what is watched
-	rt := r.readable(s)
+	rt := r.readable(s) // narrows what is watched to the other direction
+	st := r.fill(s)
 	r.quiet(rt)
 	go func() {
 		for buf := make([]byte, 1<<16); ; {
