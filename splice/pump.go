@@ -5,11 +5,11 @@ import "github.com/penlb/pen/ring"
 // Switch points between the strategies, and the bound on what a flow holds. DATAPLANE measurements behind them are
 // in docs/benchmarks.md.
 const (
-	maxHeld    = 4       // received pieces that wait for their turn before a flow stops reading
-	fullToPipe = 2       // full buffers in a row that turn a flow from copy to pipe
-	smallBytes = 8 << 10 // a splice below this is small
-	smallToBuf = 8       // small splices in a row that turn a flow back to copy
-	turnBytes  = 1 << 20 // bytes that one flow may move before the others have their turn
+	maxHeld    = 4         // received pieces that wait for their turn before a flow stops reading
+	bulkBytes  = 128 << 10 // in full buffers in a row: turns a flow from copy to pipe
+	smallBytes = 32 << 10  // a splice below this is small: copying it costs no more
+	smallToBuf = 8         // small splices in a row that turn a flow back to copy
+	turnBytes  = 1 << 20   // bytes that one flow may move before the others have their turn
 )
 
 // Pump is what the relays of one loop share: the queue nodes and the pipes. It belongs to the loop's goroutine.
@@ -53,14 +53,15 @@ func (p *Pump) receive(r *Relay, d Dir) {
 	p.loop.Recv(r.sock[d], r.token)
 }
 
-// measure counts full buffers and asks for strategy pipe when they come in a row.
+// measure counts full buffers and asks for strategy pipe when they come in a row. A short piece the other way ends the
+// row: request and answer take turns, and are messages however long they are.
 func (p *Pump) measure(r *Relay, d Dir, n int) {
-	f := &r.flow[d]
-	if n < p.loop.BufSize() {
-		f.full = 0
+	f, size := &r.flow[d], p.loop.BufSize()
+	if n < size {
+		f.full, r.flow[1-d].full = 0, 0
 		return
 	}
-	if f.full++; f.full < fullToPipe || f.has(wantPipe|deaf) || !p.pipes.usable() {
+	if f.full++; int(f.full)*size < bulkBytes || f.has(wantPipe|deaf) || !p.pipes.usable() {
 		return
 	}
 	f.flags |= wantPipe
