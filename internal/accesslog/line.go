@@ -62,8 +62,12 @@ func AppendFile(dst []byte, l *Line) []byte {
 	dst = append(appendAddr(dst, l.Client, ""), ' ')
 	dst = append(strconv.AppendInt(dst, l.Time/int64(time.Second), 10), ' ')
 	dst = append(appendAddr(dst, l.Server, l.Path), ' ')
-	return append(appendPlain(dst, cut(l.Request, maxRequest)), '\n')
+	return append(AppendRequest(dst, l.Request), '\n')
 }
+
+// AppendRequest appends what a log file keeps of a request. It may be called with a dst that is the empty start of
+// request.
+func AppendRequest(dst, request []byte) []byte { return appendPlain(dst, cut(request, maxRequest)) }
 
 // AppendDatagram appends l as pen sends it to penlogd: without time, since it is sent at once, and with the bytes of
 // the request as they are, since penlogd compares them.
