@@ -14,13 +14,12 @@ areas=(
 	test_limits
 	test_acl
 	test_robust
-	test_cli.Options
+	test_cli
+	test_penctl
 )
 
 # What is left out, and why. A line goes away with the reason that it names.
 left_out=(
-	"test_cli (other than Options): start-up refusals, background, privileges and configuration file are not finished"
-	"test_penctl: the control language is not finished"
 	"test_log: request logs, penlog, penlogd and mergelogs are not finished"
 	"test_http: X-Forwarded headers are not built"
 	"test_tls: TLS is not built"
