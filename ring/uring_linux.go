@@ -51,10 +51,11 @@ const (
 // The queues. A full submission queue is submitted at once; completions that do not fit wait in the kernel.
 const (
 	uringSQEntries = 1024
-	uringCQEntries = 8192
+	uringCQEntries = 4096
 )
 
-// newURing makes a loop on io_uring. The error tells an operator why it cannot be had.
+// newURing makes a loop on io_uring. The error tells an operator why it cannot be had. The kernel accepts what there is:
+// Options.MultiAccept has no meaning.
 func newURing(o Options) (Loop, error) {
 	u, err := openURingLoop(theKernel(), o)
 	if err != nil {
@@ -63,40 +64,41 @@ func newURing(o Options) (Loop, error) {
 	return u, nil
 }
 
-func openURingLoop(k kernelCalls, o Options) (u *uringLoop, err error) {
+func openURingLoop(k kernelCalls, o Options) (*uringLoop, error) {
 	can, err := probeURing(k)
 	if err != nil {
 		return nil, err
 	}
-	u = &uringLoop{features: can.words(), wakeFD: -1}
-	defer func() {
-		if err != nil {
-			u.free()
-		}
-	}()
-	if u.ring, err = openURing(k, uringSQEntries, uringCQEntries, uringSetupWant, uringSetupNice); err != nil {
-		return nil, uringReason(err)
-	}
 	size := o.BufSize
-	if size == 0 {
+	if size <= 0 {
 		size = uringBufSize
 	}
+	u := &uringLoop{features: can.words(), wakeFD: -1}
 	if can.limit {
 		u.share = uint32(recvShare * size)
 	}
 	u.init(size, u.rouseRing)
 	u.lending.init(&u.bufs, size)
-	if u.feedRing, err = openBufRing(u.ring, ringBufs, bufGroup); err != nil {
+	if err := u.openKernel(k); err != nil {
+		u.free()
 		return nil, uringReason(err)
-	}
-	if err = u.ring.restrict(uringOps, uringSQEFlags, uringRegisterOps); err != nil {
-		return nil, uringReason(err)
-	}
-	if u.wakeFD, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	u.arm(orderWake)
 	return u, nil
+}
+
+// openKernel opens what has to be closed. The ring stays disabled until Run binds it to a thread.
+func (u *uringLoop) openKernel(k kernelCalls) (err error) {
+	if u.wakeFD, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return fmt.Errorf("eventfd: %w", err)
+	}
+	if u.ring, err = openURing(k, uringSQEntries, uringCQEntries, uringSetupWant, uringSetupNice); err != nil {
+		return err
+	}
+	if u.feedRing, err = openBufRing(u.ring, ringBufs, bufGroup); err != nil {
+		return err
+	}
+	return u.ring.restrict(uringOps, uringSQEFlags, uringRegisterOps)
 }
 
 // rouseRing is core.wake.

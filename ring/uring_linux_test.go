@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -321,7 +322,7 @@ func openFDs(t testing.TB) int {
 
 // TestURingLeavesNothing stops loops in the middle of everything.
 func TestURingLeavesNothing(t *testing.T) {
-	if _, err := probeURing(theKernel()); err != nil {
+	if err := uringAvailable(); err != nil {
 		t.Skipf("no io_uring here: %v", err)
 	}
 	dial := func(addr string) net.Conn { // closed below, not by a cleanup
@@ -395,6 +396,60 @@ func TestURingManyOrders(t *testing.T) {
 type handlerFunc func(*Completion)
 
 func (f handlerFunc) Complete(c *Completion) { f(c) }
+
+// TestURingFailsHalfway lets the kernel refuse the loop's own ring, after the probe: nothing may stay open.
+func TestURingFailsHalfway(t *testing.T) {
+	if err := uringAvailable(); err != nil {
+		t.Skipf("no io_uring here: %v", err)
+	}
+	real := theKernel()
+	for name, fail := range map[string]func(*kernelCalls){
+		"setup": func(k *kernelCalls) {
+			k.setup = func(n uint32, p *ringParams) (int, syscall.Errno) {
+				if n == uringSQEntries {
+					return -1, syscall.ENOMEM
+				}
+				return real.setup(n, p)
+			}
+		},
+		"features": func(k *kernelCalls) {
+			k.setup = func(n uint32, p *ringParams) (int, syscall.Errno) {
+				fd, errno := real.setup(n, p)
+				if n == uringSQEntries {
+					p.features = 0
+				}
+				return fd, errno
+			}
+		},
+		"buffer ring": func(k *kernelCalls) { refuseRegister(k, ioringRegisterPbufRing, 2) },
+		"restrict":    func(k *kernelCalls) { refuseRegister(k, ioringRegisterRestrictions, 2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := theKernel()
+			fail(&k)
+			before := openFDs(t)
+			if _, err := openURingLoop(k, Options{}); err == nil {
+				t.Error("opened")
+			}
+			if after := openFDs(t); after != before {
+				t.Errorf("%d descriptors before, %d after", before, after)
+			}
+		})
+	}
+}
+
+// refuseRegister lets the nth call of op fail.
+func refuseRegister(k *kernelCalls, op uintptr, nth int) {
+	register := k.register
+	k.register = func(fd int, got uintptr, arg unsafe.Pointer, n int) (int, syscall.Errno) {
+		if got == op {
+			if nth--; nth == 0 {
+				return -1, syscall.EINVAL
+			}
+		}
+		return register(fd, got, arg, n)
+	}
+}
 
 func TestURingProbeReasons(t *testing.T) {
 	refuse := func(flag uint32, e syscall.Errno) kernelCalls {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -97,7 +98,7 @@ func tryReceive(r *uring, mem []byte, limit uint32) error {
 	var first cqe
 	for n := 0; ; n++ {
 		for r.ready() == 0 {
-			if errno := r.submitAndWait(-1); errno != 0 && errno != syscall.EINTR {
+			if errno := r.submitAndWait(time.Second); errno != 0 && errno != syscall.EINTR {
 				return fmt.Errorf("io_uring_enter: %w", errno)
 			}
 		}
