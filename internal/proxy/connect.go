@@ -110,12 +110,16 @@ func (w *Worker) blame(i int, err error) {
 func (w *Worker) connected(s *session, err syscall.Errno) {
 	w.loop.StopTimer(s.timer)
 	s.timer = 0
+	s.state = waiting // no longer one of those that pending counts
 	w.proxy.pending.Add(-1)
 	st := w.proxy.Settings.Get()
 	if err == 0 {
 		w.proxy.Clients.SetServer(s.client, int(s.server), w.now())
 		s.state = relaying
 		s.active = w.loop.Now()
+		if st.HTTP {
+			w.watchHTTP(s)
+		}
 		w.tap(s, st)
 		s.relay.Start(w.pump, s.down, s.up, s.token(), fastClose(st.FastClose))
 		w.watch(s, st)

@@ -14,7 +14,7 @@ type state uint8
 
 const (
 	free       state = iota
-	waiting          // for a descriptor to connect with
+	waiting          // for a server, or for a descriptor to connect with
 	connecting       // to a server
 	relaying         // bytes pass
 	answering        // the dummy server's answer is on its way
@@ -29,6 +29,7 @@ type session struct {
 	up    ring.Sock // the server, 0 while there is none
 	state state
 	open  uint8  // sockets whose OpClose is awaited
+	http  bool   // -H: requests are followed and changed
 	gen   uint32 // of the slot; part of the token
 	slot  uint32
 	timer ring.Timer // connect timeout, idle timeout, or the end of lingering
@@ -63,25 +64,25 @@ func (a *account) addrPort() netip.AddrPort {
 
 // slab is the memory of a worker's sessions: chunks that never move and are never given back.
 type slab struct {
-	chunks []*[chunk]session
+	chunks []*[chunkLen]session
 	freed  []uint32
 	n      int // in use
 }
 
-const chunk = 256
+const chunkLen = 256
 
-func (sl *slab) at(slot uint32) *session { return &sl.chunks[slot/chunk][slot%chunk] }
+func (sl *slab) at(slot uint32) *session { return &sl.chunks[slot/chunkLen][slot%chunkLen] }
 
 // get returns a free session, zero but for slot and generation.
 func (sl *slab) get() *session {
 	if len(sl.freed) == 0 {
-		base := uint32(len(sl.chunks) * chunk)
-		c := new([chunk]session)
+		base := uint32(len(sl.chunks) * chunkLen)
+		c := new([chunkLen]session)
 		for i := range c {
 			c[i].slot, c[i].number = base+uint32(i), -1
 		}
 		sl.chunks = append(sl.chunks, c)
-		for i := chunk; i > 0; i-- {
+		for i := chunkLen; i > 0; i-- {
 			sl.freed = append(sl.freed, base+uint32(i-1))
 		}
 	}
