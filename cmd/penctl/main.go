@@ -1,4 +1,4 @@
-// Command penctl sends one command to the control socket of a running pen and prints the reply.
+// Command penctl sends one command to the control socket of a running pen and prints the reply; with -j, in JSON.
 package main
 
 import (
@@ -22,16 +22,25 @@ func main() { os.Exit(run(env{args: os.Args[1:], stdout: os.Stdout, stderr: os.S
 
 // run is the program; it returns the exit status.
 func run(e env) int {
-	if len(e.args) < 2 {
+	args := e.args
+	machine := len(args) > 0 && args[0] == "-j"
+	if machine {
+		args = args[1:]
+	}
+	if len(args) < 2 {
 		fmt.Fprintln(e.stdout, "usage: penctl host:port command")
 		return 0
 	}
-	command := strings.Join(e.args[1:], " ")
+	command := strings.Join(args[1:], " ")
 	if len(command) > maxCommand {
 		fmt.Fprintln(e.stderr, "Overlong argument list")
 		return 1
 	}
-	if err := control.Ask(e.args[0], command, e.stdout); err != nil {
+	ask := control.Ask
+	if machine {
+		ask = control.AskJSON
+	}
+	if err := ask(args[0], command, e.stdout); err != nil {
 		fmt.Fprintln(e.stderr, err)
 		return 1
 	}

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +26,27 @@ func Ask(address, command string, out io.Writer) error {
 	}
 	if _, err := io.Copy(out, conn); err != nil {
 		return fmt.Errorf("read reply: %w", err)
+	}
+	return nil
+}
+
+// AskJSON is Ask for machines: the reply is one JSON object on a line, and what the server calls an error is one.
+func AskJSON(address, command string, out io.Writer) error {
+	var reply bytes.Buffer
+	if err := Ask(address, "json "+command, &reply); err != nil {
+		return err
+	}
+	var object struct{ Error *string }
+	switch err := json.Unmarshal(reply.Bytes(), &object); {
+	case reply.Len() == 0:
+		return errors.New("no reply: is this address permitted by control_acl?")
+	case err != nil:
+		return fmt.Errorf("the reply is not JSON, perhaps the server is too old: %.200q", reply.String())
+	case object.Error != nil:
+		return errors.New(*object.Error)
+	}
+	if _, err := out.Write(reply.Bytes()); err != nil {
+		return fmt.Errorf("write reply: %w", err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"io"
+	"io/fs"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -11,10 +12,12 @@ import (
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/client"
 	"github.com/penlb/pen/internal/settings"
+	"github.com/penlb/pen/internal/stats"
 )
 
-// Env is what commands act on. Its methods may be called from any goroutine except a loop's: one command runs at a
-// time, and a command may wait for the disk, for the resolver or for [Runtime.Sync].
+// Env is what commands act on. Its methods may be called from any goroutine except a loop's: one command, or one file,
+// is executed at a time, and may wait for the disk or for [Runtime.Sync]; names are looked up before its turn comes.
+// Once there are several callers nobody else may change Settings.
 type Env struct {
 	// set before the first command, Clients before Serve; then constant
 
@@ -26,18 +29,26 @@ type Env struct {
 
 	// Logf is told what was ignored, and why.
 	Logf func(format string, args ...any)
-	// Stdout receives the replies to commands in an included file, as pen does it; nil discards them.
+	// Stdout receives the replies to commands in files, as pen does it; nil discards them.
 	Stdout io.Writer
 
 	// Given is what the options on the command line have set, before the file was read.
 	Given settings.Settings
 
+	// set by commands on the command line; then constant
+
+	CheckOnly    bool        // check: say what is wrong, and end
+	ControlDir   string      // control_dir: where TCP clients may have files; empty: nowhere
+	ControlMode  fs.FileMode // control_mode: of a Unix control socket; 0: 0600
+	ControlGroup string      // control_mode: its group; empty: that of the process
+
+	once   sync.Once // of what follows, for lookup
+	byName map[string]*command
+	table  []command
+
 	// guarded by mu
 
 	mu            sync.Mutex
-	byName        map[string]*command
-	table         []command
-	files         int  // depth of include
 	clientsChosen bool // clients_max has been given: from now on it only grows
 }
 
@@ -48,7 +59,7 @@ type Runtime interface {
 	// Serving reports whether the loops run: what is effective only at start is then refused.
 	Serving() bool
 
-	// SettingsChanged follows each command that changed Settings, once per command, so that the daemon can act on
+	// SettingsChanged follows each command or file that changed Settings, once, so that the daemon can act on
 	// what is not simply read from the next snapshot (idlers, certificates, the backlog).
 	SettingsChanged()
 
@@ -71,8 +82,9 @@ type Runtime interface {
 	// Idlers is how many idle connections to servers are open now.
 	Idlers() int
 
-	// Listen moves the listener to spec, in the form of the command line. On error the old one stays.
-	Listen(spec string) error
+	// Listen moves the listener to spec, in the form of the command line, which is the address at or, if that is
+	// invalid, the path of a Unix socket. On error the old one stays.
+	Listen(spec string, at netip.AddrPort) error
 
 	// ListenSpec and ControlSpec are where we listen, as given; empty if we do not.
 	ListenSpec() string
@@ -82,18 +94,21 @@ type Runtime interface {
 	// Settings.Log is changed by the command, after success.
 	OpenLog(dest string) error
 
-	// Status writes the status page to the file named by web_stats and returns it.
-	Status() ([]byte, error)
+	// Status writes the status page to file and returns it.
+	Status(file string) ([]byte, error)
+
+	// Snapshot is what the status page shows.
+	Snapshot() *stats.Snapshot
 
 	// Exit ends the program in order. It returns at once; the reply is still sent.
 	Exit()
 
 	// Resolve looks up a host name and returns the first address. Addresses are parsed by the caller. ctx bounds
-	// the time.
+	// the time. Unlike the others it is called for several names at a time.
 	Resolve(ctx context.Context, host string) (netip.Addr, error)
 
-	// Engine reports which engine runs and why no better one, for an operator: whole lines, each ended by \n.
-	Engine() string
+	// Engine reports which engine runs and why no better one.
+	Engine() EngineInfo
 
 	// CommandLine is what `write` repeats of the command line.
 	CommandLine() CommandLine
@@ -106,6 +121,17 @@ type ConnInfo struct {
 	Client, Server int // indexes in the tables; -1: none
 	Pending        int // bytes waiting in our buffers
 }
+
+// EngineInfo is what `engine` shows.
+type EngineInfo struct {
+	Name     string // empty: none yet
+	Threads  int    // loops
+	Features []string
+	Passed   []EnginePassed // better engines that do not run, the best first
+}
+
+// EnginePassed is an engine that was passed over.
+type EnginePassed struct{ Name, Reason string }
 
 // CommandLine holds the options that are not settings, as they were given; empty ones were not.
 type CommandLine struct {
@@ -122,6 +148,8 @@ type CommandLine struct {
 type Position struct {
 	Source string // file name, "control" or an option such as "-O"
 	Line   int    // from 1; 0 if the source has no lines
+
+	nesting int // 0: not in a file; 1: in one that nobody included
 }
 
 func (p Position) String() string {

@@ -8,11 +8,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/client"
 	"github.com/penlb/pen/internal/settings"
+	"github.com/penlb/pen/internal/stats"
 	"github.com/penlb/pen/internal/testnet"
 )
 
@@ -26,6 +28,7 @@ var errFake = errors.New("it is broken")
 type fakeRuntime struct {
 	serving            bool
 	listen, control    string
+	listenAt           netip.AddrPort
 	commandLine        CommandLine
 	page               string
 	changed, syncs     int
@@ -69,9 +72,9 @@ func (r *fakeRuntime) SocketOwner(fd int) int {
 	return -1
 }
 
-func (r *fakeRuntime) Listen(spec string) error {
+func (r *fakeRuntime) Listen(spec string, at netip.AddrPort) error {
 	if r.listenErr == nil {
-		r.listen = spec
+		r.listen, r.listenAt = spec, at
 	}
 	return r.listenErr
 }
@@ -86,11 +89,19 @@ func (r *fakeRuntime) OpenLog(dest string) error {
 	return r.openErr
 }
 
-func (r *fakeRuntime) Status() ([]byte, error) {
+func (r *fakeRuntime) Status(string) ([]byte, error) {
+	r.Sync()
 	if r.page == "" {
 		return nil, errFake
 	}
 	return []byte(r.page), nil
+}
+
+func (r *fakeRuntime) Snapshot() *stats.Snapshot {
+	return &stats.Snapshot{Time: time.Unix(0, fakeNow), ClientsMax: 2048, ConnMax: 500, ConnUsed: 1,
+		Servers: []stats.Server{{Addr: "127.0.0.1", Port: 1000, Conn: 1, Sent: 7, Received: 8, StatusUnix: 9}},
+		Clients: []stats.Client{{Addr: "10.0.0.1", Age: 5 * time.Second, Connects: 2, Sent: 3, Received: 4}},
+		Conns:   []stats.Conn{{DownFD: 8, UpFD: 9, PendingDown: 70, PendingUp: 7}}}
 }
 
 func (r *fakeRuntime) Exit() { r.exited++ }
@@ -102,8 +113,12 @@ func (r *fakeRuntime) Resolve(_ context.Context, host string) (netip.Addr, error
 	return netip.Addr{}, fmt.Errorf("lookup %s: no such host", host)
 }
 
-func (r *fakeRuntime) Engine() string           { return "engine epoll: because\n" }
 func (r *fakeRuntime) CommandLine() CommandLine { return r.commandLine }
+
+func (r *fakeRuntime) Engine() EngineInfo {
+	return EngineInfo{Name: "epoll", Threads: 2, Features: []string{"accept4"},
+		Passed: []EnginePassed{{"uring", "it is forbidden here"}}}
+}
 
 // logLines collects what Logf says.
 type logLines struct {
@@ -155,7 +170,8 @@ func emptyEnv(r Runtime) (*Env, *logLines) {
 func do(e *Env, lines ...string) string {
 	reply := ""
 	for _, line := range lines {
-		reply = string(e.Run(line, Position{Source: "test"}))
+		b, _ := e.Run(line, Position{Source: "test"})
+		reply = string(b)
 	}
 	return reply
 }

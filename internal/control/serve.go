@@ -112,6 +112,14 @@ func (s *server) permitted(peer net.Addr) bool {
 	return s.env.ACL.Permits(s.env.Settings.Get().ControlACL, addr)
 }
 
+// trust is how far a peer is trusted: who reaches a Unix socket is on this machine.
+func trust(peer net.Addr) Trust {
+	if _, ok := peer.(*net.UnixAddr); ok {
+		return Local
+	}
+	return Remote
+}
+
 // enter gives conn a session, once there is room for it; nil if ctx ends before.
 func (s *server) enter(ctx context.Context, conn net.Conn) *session {
 	s.mu.Lock()
@@ -171,7 +179,7 @@ func (s *server) talk(sn *session) {
 	if err != nil || !s.setBusy(sn, true) {
 		return
 	}
-	reply := s.env.Run(line, Position{Source: "control"})
+	reply, _ := s.env.execute(line, Position{Source: "control"}, trust(sn.conn.RemoteAddr()))
 	if !s.setBusy(sn, false) {
 		return
 	}

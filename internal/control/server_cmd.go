@@ -82,8 +82,8 @@ func (c *call) serverAddress(s string) (addr netip.Addr, path string, err error)
 	return addr, "", err
 }
 
-// where is a server's address as pen shows it: 0.0.0.0 for an empty slot, port 1 for a Unix socket.
-func where(s *balance.Config) (addr string, port uint16) {
+// Where is a server's address as pen shows it: 0.0.0.0 for an empty slot, port 1 for a Unix socket.
+func Where(s *balance.Config) (addr string, port uint16) {
 	switch {
 	case s.Path != "":
 		return s.Path, 1
@@ -97,7 +97,7 @@ func serverSave(e *Env, s *settings.Settings) []string {
 	var lines []string
 	for i := range e.Service.Len() {
 		t := e.Service.Config(i)
-		addr, port := where(&t)
+		addr, port := Where(&t)
 		line := fmt.Sprintf("server %d acl %d address %s port %d max %d hard %d", i, t.ACL, addr, port, t.Max, t.Hard)
 		if s.Rules.Weight {
 			line += fmt.Sprintf(" weight %d", t.Weight)
@@ -112,11 +112,16 @@ func serverSave(e *Env, s *settings.Settings) []string {
 
 func servers(c *call) {
 	c.Runtime.Sync()
+	list := []jsonServer{}
 	for i := range c.Service.Len() {
 		t := c.Service.Config(i)
-		addr, port := where(&t)
+		addr, port := Where(&t)
 		up, down := c.Service.Traffic(i)
+		conns := c.Service.Conns(i)
 		c.printf("%d addr %s port %d conn %d max %d hard %d weight %d prio %d sx %d rx %d\n",
-			i, addr, port, c.Service.Conns(i), t.Max, t.Hard, t.Weight, t.Prio, up, down)
+			i, addr, port, conns, t.Max, t.Hard, t.Weight, t.Prio, up, down)
+		list = append(list, jsonServer{i, addr, int(port), conns, t.Max, t.Hard, t.Weight, t.Prio, up, down,
+			c.Service.FailedAt(i) / int64(time.Second)})
 	}
+	c.set("servers", list)
 }

@@ -1,25 +1,33 @@
 package control
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/penlb/pen/internal/accesslog"
 	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/client"
 	"github.com/penlb/pen/internal/settings"
 )
 
-const (
-	resolveTimeout = 5 * time.Second // for a host name in a command
-	maxThreads     = 1024            // more than any machine has use for
-)
+const maxThreads = 1024 // more than any machine has use for
 
-// aclNumber is how client_acl and control_acl take a number that is not one of a list.
+// listNumber is the number of an access list; any other becomes 0, as in pen.
+func listNumber() limits { return limits{0, acl.Lists - 1, aclNumber} }
+
+// listOrNone knows -1, off, as well.
+func listOrNone() limits {
+	return limits{-1, acl.Lists - 1, func(n int) int {
+		if n == -1 {
+			return -1
+		}
+		return aclNumber(n)
+	}}
+}
+
 func aclNumber(n int) int {
 	if n < 0 || n >= acl.Lists {
 		return 0
@@ -27,53 +35,42 @@ func aclNumber(n int) int {
 	return n
 }
 
-// tarpitNumber knows -1, off, as well.
-func tarpitNumber(n int) int {
-	if n == -1 {
-		return -1
-	}
-	return aclNumber(n)
-}
-
-// resolve turns an address or a host name into an address.
-func (e *Env) resolve(host string) (netip.Addr, error) {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return a.Unmap(), nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), resolveTimeout)
-	defer cancel()
-	a, err := e.Runtime.Resolve(ctx, host)
-	return a.Unmap(), err
-}
-
 func silent(*call) {}
 
-// no runs the `no` form of a command. Without one it is silent, as pen is about anything after no.
+// no is the run of `no` in front of a word that cannot be switched off. It is silent, as pen is.
 func no(c *call) {
 	if len(c.args) == 0 {
 		c.ignored("argument missing")
 		return
 	}
-	cmd := c.lookup(c.args[0])
-	if cmd == nil || cmd.no == nil {
-		c.ignored("nothing known as '%s'", c.args[0])
-		return
-	}
-	c.name += " " + c.args[0]
-	c.args = c.args[1:]
-	cmd.no(c)
+	c.ignored("nothing known as '%s'", c.args[0])
 }
 
 func logTo(c *call) {
 	if len(c.args) > 0 {
 		c.openLog(c.args[0])
 	}
-	if dest := c.Settings.Get().Log; dest != "" {
-		c.printf("%s\n", dest) // pen: only the host of host:port
+	c.showWord("log", c.Settings.Get().Log) // pen: only the host of host:port
+}
+
+// showWord replies a word, and nothing to people if it is empty.
+func (c *call) showWord(name, word string) {
+	c.set(name, word)
+	if word != "" {
+		c.printf("%s\n", word)
 	}
 }
 
-func logOff(c *call) { c.openLog("") }
+// logFile is the file that `log` touches: none for a log host.
+func logFile(_ *Env, args []string) string {
+	d, _ := accesslog.ParseDest(strings.Join(args[:min(1, len(args))], ""))
+	return d.Path
+}
+
+func logOff(c *call) {
+	c.openLog("")
+	c.set("log", c.Settings.Get().Log)
+}
 
 func (c *call) openLog(dest string) {
 	if err := c.Runtime.OpenLog(dest); err != nil {
@@ -89,12 +86,13 @@ func webStats(c *call) {
 	if len(c.args) > 0 {
 		c.Settings.Update(func(s *settings.Settings) { s.WebStats = c.args[0] })
 	}
-	if f := c.Settings.Get().WebStats; f != "" {
-		c.printf("%s\n", f)
-	}
+	c.showWord("web_stats", c.Settings.Get().WebStats)
 }
 
-func webStatsOff(c *call) { c.Settings.Update(func(s *settings.Settings) { s.WebStats = "" }) }
+func webStatsOff(c *call) {
+	c.Settings.Update(func(s *settings.Settings) { s.WebStats = "" })
+	c.set("web_stats", "")
+}
 
 func webStatsSave(_ *Env, s *settings.Settings) []string { return orNo("web_stats", s.WebStats) }
 
@@ -109,6 +107,7 @@ func orNo(name, value string) []string {
 func fastClose(c *call) {
 	if len(c.args) == 0 {
 		c.printf("do_cmd: ignoring tcp_fastclose without argument\n")
+		c.declined("argument missing")
 		return
 	}
 	mode := settings.FastCloseOff
@@ -118,6 +117,7 @@ func fastClose(c *call) {
 		}
 	}
 	c.Settings.Update(func(s *settings.Settings) { s.FastClose = mode })
+	c.set("tcp_fastclose", mode.String())
 }
 
 func fastCloseSave(_ *Env, s *settings.Settings) []string {
@@ -140,6 +140,7 @@ func source(c *call) {
 		a = netip.Addr{}
 	}
 	c.Settings.Update(func(s *settings.Settings) { s.Source = a })
+	c.set("source", c.args[0])
 }
 
 func sourceSave(_ *Env, s *settings.Settings) []string {
@@ -160,6 +161,7 @@ func sslOption(c *call) {
 			s.SSLOptions = append(slices.Clip(s.SSLOptions), option)
 		}
 	})
+	c.set("ssl_options", c.Settings.Get().SSLOptions)
 }
 
 func sslOptionSave(_ *Env, s *settings.Settings) []string {
@@ -175,7 +177,10 @@ func idlers(c *call) {
 		n := max(Atoi(c.args[0]), 0)
 		c.Settings.Update(func(s *settings.Settings) { s.Idlers = n })
 	}
-	c.printf("Idlers: %d/%d\n", c.Runtime.Idlers(), c.Settings.Get().Idlers)
+	open, want := c.Runtime.Idlers(), c.Settings.Get().Idlers
+	c.set("idlers_open", open)
+	c.set("idlers", want)
+	c.printf("Idlers: %d/%d\n", open, want)
 }
 
 func idlersSave(_ *Env, s *settings.Settings) []string {
@@ -196,7 +201,7 @@ func clientsMax(c *call) {
 			c.Clients.Grow(c.Settings.Get().ClientsMax)
 		}
 	}
-	c.printf("%d\n", c.Settings.Get().ClientsMax)
+	c.show("clients_max", c.Settings.Get().ClientsMax, "%d\n")
 }
 
 func clientsMaxSave(_ *Env, s *settings.Settings) []string {
@@ -213,7 +218,7 @@ func connMax(c *call) {
 			s.ConnMaxHard = true
 		})
 	}
-	c.printf("%d\n", c.Settings.Get().ConnMax)
+	c.show("conn_max", c.Settings.Get().ConnMax, "%d\n")
 }
 
 func connMaxSave(_ *Env, s *settings.Settings) []string {
@@ -223,13 +228,22 @@ func connMaxSave(_ *Env, s *settings.Settings) []string {
 	return []string{fmt.Sprint("conn_max ", s.ConnMax)}
 }
 
+// engines are what `engine` takes. Which of them can run here shows when one is opened.
+func engines() []string { return []string{"uring", "epoll", "kqueue", "portable", "best"} }
+
+func checkEngine(k *check) {
+	if len(k.line.args) > 0 {
+		oneOf(engines()...)(k)
+	}
+}
+
 func engine(c *call) {
 	if len(c.args) == 0 {
-		c.printf("%s", c.Runtime.Engine())
+		showEngine(c)
 		return
 	}
 	name := c.args[0]
-	if !slices.Contains([]string{"uring", "epoll", "kqueue", "portable", "best"}, name) {
+	if !slices.Contains(engines(), name) {
 		c.ignored("no engine is called '%s'", name)
 		return
 	}
@@ -270,8 +284,11 @@ func (c *call) atStart() bool {
 // engineSave leaves out what the command line asked for: how the process is built is its business, and the file may
 // be meant for another one.
 func engineSave(e *Env, s *settings.Settings) []string {
-	if s.Engine == e.Given.Engine {
+	switch s.Engine {
+	case e.Given.Engine:
 		return nil
+	case "":
+		return []string{"engine best"}
 	}
 	return []string{"engine " + s.Engine}
 }
@@ -285,6 +302,7 @@ func threads(c *call) {
 	if n != c.Settings.Get().Threads && c.atStart() {
 		c.Settings.Update(func(s *settings.Settings) { s.Threads = n })
 	}
+	c.set("threads", c.Settings.Get().Threads)
 }
 
 func threadsSave(e *Env, s *settings.Settings) []string {

@@ -3,6 +3,7 @@ package control
 import (
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -18,20 +19,31 @@ func yesNo(on bool, name string) string {
 
 func mode(c *call) {
 	r := &c.Settings.Get().Rules
+	for name, on := range map[string]bool{"hash": r.Hash, "roundrobin": r.RoundRobin, "stubborn": r.Stubborn,
+		"weight": r.Weight, "prio": r.Prio} {
+		c.set(name, on)
+	}
 	c.printf("%s %s %s %s %s\n", yesNo(r.Hash, "hash"), yesNo(r.RoundRobin, "roundrobin"),
 		yesNo(r.Stubborn, "stubborn"), yesNo(r.Weight, "weight"), yesNo(r.Prio, "prio"))
 }
 
-func pid(c *call) { c.printf("%d\n", os.Getpid()) }
+func pid(c *call) { c.show("pid", os.Getpid(), "%d\n") }
 
 func connection(c *call) {
 	n := Atoi(c.arg(0))
 	c.Runtime.Sync()
 	i, ok := c.Runtime.Connection(n)
 	if !ok {
-		c.printf("Connection %d out of range\n", n)
+		c.outOfRange(n)
 		return
 	}
+	c.set("connection", n)
+	c.set("state", i.State)
+	c.set("down_fd", i.DownFD)
+	c.set("up_fd", i.UpFD)
+	c.set("client", i.Client)
+	c.set("server", i.Server)
+	c.set("pending_bytes", i.Pending)
 	c.printf("Connection %d:\nstate = %d\ndownfd = %d, upfd = %d\nclient = %d, server = %d\npend = %d\n",
 		n, i.State, i.DownFD, i.UpFD, i.Client, i.Server, i.Pending)
 }
@@ -39,15 +51,23 @@ func connection(c *call) {
 func closeConn(c *call) {
 	n := Atoi(c.arg(0))
 	if !c.Runtime.CloseConnection(n) {
-		c.printf("Connection %d out of range\n", n)
+		c.outOfRange(n)
 		return
 	}
-	c.printf("Forcibly closing connection %d\n", n)
+	c.show("connection", n, "Forcibly closing connection %d\n")
+}
+
+func (c *call) outOfRange(n int) {
+	c.declined("connection %d out of range", n)
+	c.printf("Connection %d out of range\n", n)
 }
 
 func socket(c *call) {
 	fd := Atoi(c.arg(0))
-	c.printf("Socket %d belongs to connection %d\n", fd, c.Runtime.SocketOwner(fd))
+	n := c.Runtime.SocketOwner(fd)
+	c.set("fd", fd)
+	c.set("connection", n)
+	c.printf("Socket %d belongs to connection %d\n", fd, n)
 }
 
 // clientName is a client's address as pen shows it; Unix clients have none.
@@ -67,19 +87,29 @@ func recent(c *call) {
 		return
 	}
 	c.Runtime.Sync()
-	for r := range c.Clients.Recent(c.Runtime.Now(), within, c.Settings.Get().Tracking) {
-		c.printf("%s connects %d sx %d rx %d\n", clientName(r.Addr), r.Connects, r.Sent, r.Received)
+	now, clients := c.Runtime.Now(), []jsonClient{}
+	for r := range c.Clients.Recent(now, within, c.Settings.Get().Tracking) {
+		name := clientName(r.Addr)
+		c.printf("%s connects %d sx %d rx %d\n", name, r.Connects, r.Sent, r.Received)
+		idle := time.Duration(now - r.LastUse)
+		clients = append(clients, jsonClient{name, int64(idle / time.Second), r.Server, r.Connects, r.Sent, r.Received})
 	}
+	c.set("clients", clients)
 }
 
+// status writes the page and replies it. For machines it needs no file, and writes none.
 func status(c *call) {
-	if c.Settings.Get().WebStats == "" {
+	if c.json {
+		c.setSnapshot(c.Runtime.Snapshot())
+		return
+	}
+	file := c.Settings.Get().WebStats
+	if file == "" {
 		c.printf("Unable to create webstats\n")
 		c.ignored("no file to write it to; see web_stats")
 		return
 	}
-	c.Runtime.Sync()
-	page, err := c.Runtime.Status()
+	page, err := c.Runtime.Status(file)
 	if err != nil {
 		c.printf("Unable to create webstats\n")
 		c.ignored("%v", err)
@@ -88,31 +118,54 @@ func status(c *call) {
 	c.reply.Write(page)
 }
 
-func controlSpec(c *call) { c.printf("%s\n", c.Runtime.ControlSpec()) }
+func controlSpec(c *call) { c.show("control", c.Runtime.ControlSpec(), "%s\n") }
 
-func listen(c *call) {
-	if len(c.args) > 0 {
-		if err := c.Runtime.Listen(c.args[0]); err != nil {
-			c.ignored("%v", err) // pen: exits
-		}
+// showEngine tells which engine runs, with what, and why none before it in the ladder does.
+func showEngine(c *call) {
+	e := c.Runtime.Engine()
+	if e.Name != "" {
+		c.printf("engine %s\nthreads %d\n", e.Name, e.Threads)
 	}
-	c.printf("%s\n", c.Runtime.ListenSpec())
+	if len(e.Features) > 0 {
+		c.printf("features %s\n", strings.Join(e.Features, " "))
+	}
+	passed := []jsonEngine{}
+	for _, p := range e.Passed {
+		c.printf("not %s: %s\n", p.Name, p.Reason)
+		passed = append(passed, jsonEngine(p))
+	}
+	c.set("engine", e.Name)
+	c.set("threads", e.Threads)
+	c.set("features", append([]string{}, e.Features...))
+	c.set("passed_over", passed)
 }
 
 func exit(c *call) {
 	if !c.Settings.Get().ExitEnabled {
+		c.declined("not enabled; restart with -X flag")
 		c.printf("Exit is not enabled; restart with -X flag\n")
 		return
 	}
 	c.Runtime.Exit()
 }
 
-func include(c *call) {
-	if len(c.args) == 0 {
-		c.ignored("argument missing")
-		return
+// help is ours: the table, for people.
+func help(c *call) {
+	shown := []jsonCommand{}
+	for _, cmd := range c.table {
+		if len(c.args) > 0 && cmd.name != c.args[0] {
+			continue
+		}
+		form := strings.TrimSpace(cmd.name + " " + cmd.args)
+		if cmd.no != nil {
+			form = "[no] " + form
+		}
+		c.printf("%s\n\t%s\n", form, cmd.help)
+		shown = append(shown, jsonCommand{form, cmd.help})
 	}
-	if err := c.runFile(c.args[0], c.Stdout); err != nil {
-		c.ignored("Can't read config file '%s': %v", c.args[0], err)
+	if len(shown) == 0 {
+		c.declined("no command is called '%s'", c.args[0])
+		c.printf("no command is called '%s'\n", c.args[0])
 	}
+	c.set("commands", shown)
 }

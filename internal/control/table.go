@@ -2,18 +2,26 @@ package control
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/settings"
 )
 
 // A command is one row of the table.
 type command struct {
-	name  string
-	args  string // what may follow the name, for `help`
-	help  string // one line
-	files bool   // names a file that we read or write on behalf of the caller
+	name string
+	args string // what may follow the name, for `help`
+	help string // one line
+
+	operator bool // only the command line may say it
+	lists    bool // changes access lists, on which the other commands of a file rely
+	shows    bool // replies its value without argument; so it answers who may not change it
+
+	// touches is the file that is read or written on behalf of the caller, empty if none; nil: never any.
+	touches func(e *Env, args []string) string
+	// check is what a file must get right; nil: nothing can be wrong.
+	check, checkNo func(*check)
 
 	run func(*call)
 	no  func(*call) // `no NAME`; nil: there is no such form
@@ -28,105 +36,118 @@ type command struct {
 func commands() []command {
 	return []command{
 		{name: "acl", args: "N permit|deny ADDRESS [MASK] | ADDRESS/LENGTH | country CC", help: "add to an access list",
-			run: aclAdd, no: aclClear, save: aclSave},
+			lists: true, check: checkACL, checkNo: wantedNumber(0, acl.Lists-1), run: aclAdd, no: aclClear, save: aclSave},
 		flag("ascii", "dump data as text", func(s *settings.Settings) *bool { return &s.ASCII }),
 		seconds("blacklist", "[SECONDS]", "how long a failed server is left alone", "%d\n",
-			func(s *settings.Settings) *time.Duration { return &s.Rules.Blacklist }, nil),
+			func(s *settings.Settings) *time.Duration { return &s.Rules.Blacklist }, anyNumber()),
 		number("client_acl", "[N]", "access list for clients", "%d\n",
-			func(s *settings.Settings) *int { return &s.ClientACL }, aclNumber),
+			func(s *settings.Settings) *int { return &s.ClientACL }, listNumber()),
 		number("control_acl", "[N]", "access list for control clients", "%d\n",
-			func(s *settings.Settings) *int { return &s.ControlACL }, aclNumber),
+			func(s *settings.Settings) *int { return &s.ControlACL }, listNumber()),
 		number("debug", "[LEVEL]", "how much to tell", "%d\n",
-			func(s *settings.Settings) *int { return &s.Debug }, nil),
+			func(s *settings.Settings) *int { return &s.Debug }, anyNumber()),
 		flag("hash", "choose servers by a hash of the client's address",
 			func(s *settings.Settings) *bool { return &s.Rules.Hash }),
 		flag("http", "add X-Forwarded-For to requests", func(s *settings.Settings) *bool { return &s.HTTP }),
-		{name: "log", args: "[FILE | HOST:PORT]", help: "log requests", files: true,
-			run: logTo, no: logOff, save: logSave},
+		{name: "log", args: "[FILE | HOST:PORT]", help: "log requests",
+			shows: true, touches: logFile, check: checkLog, run: logTo, no: logOff, save: logSave},
 		flag("roundrobin", "choose servers in turn, do not remember clients",
 			func(s *settings.Settings) *bool { return &s.Rules.RoundRobin }),
 		{name: "server", args: "N [acl N | address HOST | port N | max N | hard N | blacklist SECONDS | weight N | prio N]...",
-			help: "change or add a server", run: serverSet, save: serverSave},
+			help: "change or add a server", check: checkServer, run: serverSet, save: serverSave},
 		flag("stubborn", "no other server when the chosen one fails",
 			func(s *settings.Settings) *bool { return &s.Rules.Stubborn }),
 		{name: "tcp_fastclose", args: "up|down|both|off", help: "whose end of stream closes both sides",
-			run: fastClose, save: fastCloseSave},
+			check: oneOf("up", "down", "both", "off"), run: fastClose, save: fastCloseSave},
 		flag("tcp_nodelay", "send small segments at once", func(s *settings.Settings) *bool { return &s.NoDelay }),
 		seconds("timeout", "[SECONDS]", "time for a server to accept a connection", "%d\n",
-			func(s *settings.Settings) *time.Duration { return &s.ConnectTimeout }, nil),
+			func(s *settings.Settings) *time.Duration { return &s.ConnectTimeout }, anyNumber()),
 		seconds("tracking", "[SECONDS]", "how long clients are remembered, 0 for ever", "%d\n",
-			func(s *settings.Settings) *time.Duration { return &s.Tracking }, nil),
-		{name: "web_stats", args: "[FILE]", help: "where the status page is written", files: true,
-			run: webStats, no: webStatsOff, save: webStatsSave},
+			func(s *settings.Settings) *time.Duration { return &s.Tracking }, anyNumber()),
+		{name: "web_stats", args: "[FILE]", help: "where the status page is written",
+			shows: true, touches: firstArg, run: webStats, no: webStatsOff, save: webStatsSave},
 		flag("weight", "choose servers by weight", func(s *settings.Settings) *bool { return &s.Rules.Weight }),
 		flag("prio", "choose servers by priority", func(s *settings.Settings) *bool { return &s.Rules.Prio }),
 
 		forgotten(flag("abort_on_error", "abort instead of exit on errors",
 			func(s *settings.Settings) *bool { return &s.Abort })),
 		{name: "clients_max", args: "[N]", help: "size of the client table, never smaller than before",
-			run: clientsMax, save: clientsMaxSave, forgotten: true},
+			check: optionalNumber(minNumber, maxNumber), run: clientsMax, save: clientsMaxSave, forgotten: true},
 		{name: "conn_max", args: "[N]", help: "connections at the same time, never fewer than before",
-			run: connMax, save: connMaxSave, forgotten: true},
+			check: optionalNumber(minNumber, maxNumber), run: connMax, save: connMaxSave, forgotten: true},
 		forgotten(text("dsr_if", "INTERFACE", "interface for direct server return", false,
 			func(s *settings.Settings) *string { return &s.DSRIf })),
 		forgotten(flag("dummy", "answer like a web server, without servers",
 			func(s *settings.Settings) *bool { return &s.Dummy })),
 		{name: "engine", args: "[NAME]", help: "event engine, effective at start; without name: which one runs",
-			run: engine, save: engineSave, forgotten: true},
+			check: checkEngine, run: engine, save: engineSave, forgotten: true},
 		forgotten(seconds("idle_timeout", "[SECONDS]", "time after which an idle connection is closed, 0 never",
 			"Idle timeout: %d seconds\n",
 			func(s *settings.Settings) *time.Duration { return &s.IdleTimeout }, atLeast(0))),
 		{name: "idlers", args: "[N]", help: "idle connections to keep open towards the servers",
-			run: idlers, save: idlersSave, forgotten: true},
+			check: optionalNumber(minNumber, maxNumber), run: idlers, save: idlersSave, forgotten: true},
 		forgotten(flag("keepalive", "TCP keepalive", func(s *settings.Settings) *bool { return &s.Keepalive })),
 		forgotten(flag("peek", "accepted for compatibility", func(s *settings.Settings) *bool { return &s.Peek })),
 		forgotten(number("pending_max", "N", "connects under way at the same time", "",
 			func(s *settings.Settings) *int { return &s.PendingMax }, atLeast(1))),
 		{name: "source", args: "ADDRESS", help: "local address of connections to servers, 0.0.0.0 for any",
-			run: source, save: sourceSave, forgotten: true},
+			check: checkSource, run: source, save: sourceSave, forgotten: true},
 		forgotten(text("ssl_ciphers", "CIPHERS", "ciphers of TLS", false,
 			func(s *settings.Settings) *string { return &s.SSLCiphers })),
 		forgotten(seconds("ssl_client_renegotiation_interval", "SECONDS", "least time between renegotiations", "",
-			func(s *settings.Settings) *time.Duration { return &s.SSLRenegotiateWait }, nil)),
+			func(s *settings.Settings) *time.Duration { return &s.SSLRenegotiateWait }, anyNumber())),
 		forgotten(text("ssl_ocsp_response", "FILE", "OCSP response to staple", true,
 			func(s *settings.Settings) *string { return &s.SSLOCSPResponse })),
-		{name: "ssl_option", args: "OPTION", help: "option of TLS", run: sslOption, save: sslOptionSave, forgotten: true},
+		{name: "ssl_option", args: "OPTION", help: "option of TLS", check: wantedWord, run: sslOption, save: sslOptionSave,
+			forgotten: true},
 		forgotten(text("ssl_sni_path", "DIRECTORY", "certificates by server name", true,
 			func(s *settings.Settings) *string { return &s.SSLSNIPath })),
 		forgotten(number("tarpit_acl", "[N]", "access list of addresses to tarpit, -1 off", "tarpit_acl = %d",
-			func(s *settings.Settings) *int { return &s.TarpitACL }, tarpitNumber)),
-		{name: "threads", args: "N", help: "number of loops, effective at start", run: threads, save: threadsSave,
-			forgotten: true},
+			func(s *settings.Settings) *int { return &s.TarpitACL }, listOrNone())),
+		{name: "threads", args: "N", help: "number of loops, effective at start", check: wantedNumber(minNumber, maxNumber),
+			run: threads, save: threadsSave, forgotten: true},
 		forgotten(flag("transparent", "connect to servers from the client's address",
 			func(s *settings.Settings) *bool { return &s.Transparent })),
 
-		{name: "close", args: "N", help: "close a connection", run: closeConn},
-		{name: "connection", args: "N", help: "show a connection", run: connection},
+		{name: "check", help: "with -O: read everything, say what is wrong, and end", operator: true, run: checkOnly},
+		{name: "close", args: "N", help: "close a connection", check: optionalNumber(minNumber, maxNumber), run: closeConn},
+		{name: "connection", args: "N", help: "show a connection", check: optionalNumber(minNumber, maxNumber),
+			run: connection},
 		{name: "control", help: "show the address of the control socket", run: controlSpec},
+		{name: "control_dir", args: "DIRECTORY", help: "with -O: where TCP control clients may have files", operator: true,
+			check: wantedWord, run: controlDir},
+		{name: "control_mode", args: "MODE [GROUP]", help: "with -O: permissions of a Unix control socket, in octal",
+			operator: true, check: checkControlMode, run: controlMode},
 		{name: "dsr_ip", args: "ADDRESS", help: "accepted for compatibility", run: silent},
 		{name: "epoll", help: "as `engine epoll`", run: nearestEngine},
 		{name: "exit", help: "end the program, if -X was given", run: exit},
 		{name: "help", args: "[COMMAND]", help: "list the commands", run: help},
-		{name: "include", args: "FILE", help: "run the commands of a file", files: true, run: include},
+		{name: "include", args: "FILE", help: "run the commands of a file", touches: firstArg, check: wantedWord, run: include},
+		{name: "json", args: "COMMAND", help: "answer a command in JSON", run: silent},
 		{name: "kqueue", help: "as `engine kqueue`", run: nearestEngine},
-		{name: "listen", args: "[[HOST:]PORT | /PATH]", help: "where to listen", run: listen},
+		{name: "listen", args: "[[HOST:]PORT | /PATH]", help: "where to listen", shows: true, touches: listenPath,
+			check: checkListen, run: listen},
 		{name: "mode", help: "show how servers are chosen", run: mode},
-		{name: "no", args: "COMMAND", help: "switch off", run: no},
+		{name: "no", args: "COMMAND", help: "switch off", check: checkNoArgument, run: no},
 		{name: "pid", help: "show the process number", run: pid},
 		{name: "poll", help: "the nearest engine", run: nearestEngine},
-		{name: "recent", args: "[SECONDS]", help: "show the clients of the last 300 seconds", run: recent},
+		{name: "recent", args: "[SECONDS]", help: "show the clients of the last 300 seconds", check: optionalNumber(minNumber, maxNumber),
+			run: recent},
 		{name: "select", help: "the nearest engine", run: nearestEngine},
 		{name: "servers", help: "show the servers", run: servers},
-		{name: "socket", args: "FD", help: "show the connection of a descriptor", run: socket},
-		{name: "status", help: "write and show the status page", files: true, run: status},
-		{name: "write", args: "[FILE]", help: "write the configuration to a file", files: true, run: write},
+		{name: "socket", args: "FD", help: "show the connection of a descriptor", check: optionalNumber(minNumber, maxNumber), run: socket},
+		{name: "status", help: "write and show the status page", run: status},
+		{name: "write", args: "[FILE]", help: "write the configuration to a file", touches: writtenFile, run: write},
 	}
 }
 
 // flag is a command that sets a boolean, and `no NAME` that clears it.
 func flag(name, help string, field func(*settings.Settings) *bool) command {
 	set := func(v bool) func(*call) {
-		return func(c *call) { c.Settings.Update(func(s *settings.Settings) { *field(s) = v }) }
+		return func(c *call) {
+			c.Settings.Update(func(s *settings.Settings) { *field(s) = v })
+			c.set(name, v)
+		}
 	}
 	return command{
 		name: name, help: help,
@@ -140,37 +161,59 @@ func flag(name, help string, field func(*settings.Settings) *bool) command {
 	}
 }
 
-// number is a command that sets an integer, passed through clamp if there is one, and replies its value by reply.
-// With an empty reply it is silent, and wants its argument.
-func number(name, args, help, reply string, field func(*settings.Settings) *int, clamp func(int) int) command {
-	return integer(name, args, help, reply, clamp,
+// limits are what a number may be: in a file anything else is a mistake, elsewhere it is clamped, or taken as it is if
+// clamp is nil.
+type limits struct {
+	least, most int
+	clamp       func(int) int
+}
+
+// anyNumber is what 32 bits hold.
+func anyNumber() limits { return limits{least: minNumber, most: maxNumber} }
+
+// atLeast raises a number that is too small.
+func atLeast(least int) limits {
+	return limits{minNumber, maxNumber, func(n int) int { return max(n, least) }}
+}
+
+// number is a command that sets an integer and replies its value by reply. With an empty reply it is silent, and
+// wants its argument.
+func number(name, args, help, reply string, field func(*settings.Settings) *int, l limits) command {
+	return integer(name, name, args, help, reply, l,
 		func(s *settings.Settings) int { return *field(s) },
 		func(s *settings.Settings, n int) { *field(s) = n })
 }
 
 // seconds is a number that is kept as a duration.
-func seconds(name, args, help, reply string, field func(*settings.Settings) *time.Duration, clamp func(int) int) command {
-	return integer(name, args, help, reply, clamp,
+func seconds(name, args, help, reply string, field func(*settings.Settings) *time.Duration, l limits) command {
+	return integer(name, name+"_seconds", args, help, reply, l,
 		func(s *settings.Settings) int { return int(*field(s) / time.Second) },
 		func(s *settings.Settings, n int) { *field(s) = time.Duration(n) * time.Second })
 }
 
-func integer(name, args, help, reply string, clamp func(int) int,
+// integer is a command that sets a number, which is called member in JSON.
+func integer(name, member, args, help, reply string, l limits,
 	get func(*settings.Settings) int, set func(*settings.Settings, int)) command {
+	check := optionalNumber(l.least, l.most)
+	if reply == "" {
+		check = wantedNumber(l.least, l.most)
+	}
 	return command{
-		name: name, args: args, help: help,
+		name: name, args: args, help: help, check: check,
 		run: func(c *call) {
 			if len(c.args) > 0 {
 				n := Atoi(c.args[0])
-				if clamp != nil {
-					n = clamp(n)
+				if l.clamp != nil {
+					n = l.clamp(n)
 				}
 				c.Settings.Update(func(s *settings.Settings) { set(s, n) })
 			} else if reply == "" {
 				c.ignored("argument missing")
 			}
+			n := get(c.Settings.Get())
+			c.set(member, n)
 			if reply != "" {
-				c.printf(reply, get(c.Settings.Get()))
+				c.printf(reply, n)
 			}
 		},
 		save: func(_ *Env, s *settings.Settings) []string { return []string{fmt.Sprint(name, " ", get(s))} },
@@ -179,14 +222,19 @@ func integer(name, args, help, reply string, clamp func(int) int,
 
 // text is a silent command that sets a string.
 func text(name, args, help string, files bool, field func(*settings.Settings) *string) command {
+	var touches func(*Env, []string) string
+	if files {
+		touches = firstArg
+	}
 	return command{
-		name: name, args: args, help: help, files: files,
+		name: name, args: args, help: help, touches: touches, check: wantedWord,
 		run: func(c *call) {
 			if len(c.args) == 0 {
 				c.ignored("argument missing")
 				return
 			}
 			c.Settings.Update(func(s *settings.Settings) { *field(s) = c.args[0] })
+			c.set(name, c.args[0])
 		},
 		save: func(_ *Env, s *settings.Settings) []string { return []string{name + " " + *field(s)} },
 	}
@@ -196,20 +244,4 @@ func text(name, args, help string, files bool, field func(*settings.Settings) *s
 func forgotten(c command) command {
 	c.forgotten = true
 	return c
-}
-
-func atLeast(least int) func(int) int { return func(n int) int { return max(n, least) } }
-
-// help is ours: the table, for people.
-func help(c *call) {
-	for _, cmd := range c.table {
-		if len(c.args) > 0 && cmd.name != c.args[0] {
-			continue
-		}
-		form := strings.TrimSpace(cmd.name + " " + cmd.args)
-		if cmd.no != nil {
-			form = "[no] " + form
-		}
-		c.printf("%s\n\t%s\n", form, cmd.help)
-	}
 }

@@ -51,10 +51,10 @@ func FuzzRun(f *testing.F) {
 		e, _, _ := newEnv(t)
 		for line := range strings.Lines(text) {
 			w := words(firstLine(line))
-			if len(w) > 0 && e.lookup(w[0]) != nil && (e.lookup(w[0]).files || strings.HasPrefix(w[0], "clients_max")) {
+			if len(w) > 0 && e.lookup(w[0]) != nil && (e.lookup(w[0]).touches != nil || strings.HasPrefix(w[0], "clients_max")) {
 				continue // leave the disk alone, and the memory
 			}
-			reply := e.Run(line, Position{Source: "fuzz"})
+			reply := do(e, line)
 			if limit := MaxLine + 100 + 200*e.Service.Len() + 8000; len(reply) > limit {
 				t.Fatalf("%q: a reply of %d bytes", line, len(reply))
 			}

@@ -3,43 +3,36 @@ package control
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/penlb/pen/internal/settings"
 )
 
-// write saves the configuration to the file named, or to the one that was read at start.
-func write(c *call) {
-	file := c.arg(0)
-	if file == "" {
-		file = c.Runtime.CommandLine().ConfigFile
+// writtenFile is the file that `write` goes to: the one named, or the one that was read at start.
+func writtenFile(e *Env, args []string) string {
+	if len(args) > 0 {
+		return args[0]
 	}
+	return e.Runtime.CommandLine().ConfigFile
+}
+
+// write saves the configuration.
+func write(c *call) {
+	file := writtenFile(c.Env, c.args)
 	if file == "" {
 		c.ignored("no file")
 		return
 	}
-	if err := writeFile(file, c.configuration(file)); err != nil {
+	if c.CheckOnly {
+		return // nothing is to happen
+	}
+	if err := ReplaceFile(file, c.configuration(file)); err != nil {
 		c.ignored("%v", err)
+		return
 	}
-}
-
-// writeFile replaces what the file holds, and keeps its owner, mode and links, since in a jail nothing else may be
-// writable. A FIFO without a reader is an error instead of a wait.
-func writeFile(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK, 0o666)
-	if err != nil {
-		return err
-	}
-	_ = f.SetWriteDeadline(time.Now().Add(fileTimeout)) // pipes have deadlines, files need none
-	_, err = f.Write(b)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
+	c.set("file", file)
 }
 
 // configuration is everything that commands can set, as commands: first what pen writes, in its order, then what it
@@ -87,6 +80,9 @@ func (c *call) commandLine(file string) []string {
 	add(cl.PidFile != "", "-p '%s'", cl.PidFile)
 	add(cl.User != "", "-u '%s'", cl.User)
 	add(s.ConnMax != standard.ConnMax, "-x %d", s.ConnMax)
+	add(c.ControlDir != "", "-O 'control_dir %s'", c.ControlDir)
+	mode := fmt.Sprintf("%04o %s", c.ControlMode, c.ControlGroup)
+	add(c.ControlMode != 0, "-O 'control_mode %s'", strings.TrimSpace(mode))
 	add(true, "-F '%s'", file)
 	add(c.Runtime.ControlSpec() != "", "-C %s", c.Runtime.ControlSpec())
 	add(c.Runtime.ListenSpec() != "", "%s", c.Runtime.ListenSpec())

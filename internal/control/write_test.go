@@ -139,7 +139,8 @@ func drawSettings(t *rapid.T) settings.Settings {
 	}
 	s.Engine = rapid.SampledFrom([]string{"", "uring", "epoll", "kqueue", "portable"}).Draw(t, "engine")
 	s.Threads = rapid.IntRange(0, maxThreads).Draw(t, "threads")
-	s.Log, s.WebStats, s.DSRIf = optional("log"), optional("web_stats"), optional("dsr_if")
+	s.Log = rapid.SampledFrom([]string{"", "log", "/a:b", "localhost:514", "[::1]:syslog"}).Draw(t, "log")
+	s.WebStats, s.DSRIf = optional("web_stats"), optional("dsr_if")
 	s.SSLCiphers, s.SSLSNIPath, s.SSLOCSPResponse = optional("ciphers"), optional("sni"), optional("ocsp")
 	s.SSLOptions = rapid.SliceOfNDistinct(word, 0, 3, rapid.ID).Draw(t, "options")
 	s.SSLRenegotiateWait = seconds31(t, "renegotiation")
@@ -220,7 +221,7 @@ func TestWriteReadsBack(t *testing.T) {
 
 		again, log := emptyEnv(&fakeRuntime{})
 		again.Clients = nil
-		if err := again.RunFile(file, nil); err != nil {
+		if err := again.RunFile(file); err != nil {
 			rt.Fatal(err)
 		}
 		if text := log.String(); text != "" {

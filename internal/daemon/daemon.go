@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"os/user"
 	"runtime"
 	"strconv"
 	"strings"
@@ -62,7 +63,7 @@ type Daemon struct {
 	// changed by one command at a time
 	listening string           // as given
 	listeners []*sock.Listener // one per loop, or one for all
-	failed    error            // a command at start that must not be passed over
+	failed    error            // commands at start that must not be passed over
 
 	stopOnce sync.Once
 }
@@ -99,6 +100,12 @@ func (d *Daemon) main() error {
 		return err
 	}
 	d.ctl.Given = *d.store.Get()
+	if d.ctl.CheckOnly {
+		return d.checkOnly()
+	}
+	if d.failed != nil {
+		return d.failed
+	}
 	if err := d.configure(); err != nil {
 		return err
 	}
@@ -115,16 +122,19 @@ func (d *Daemon) main() error {
 	return d.serve()
 }
 
-// configure reads the -F file. One that cannot be read is not fatal, as in pen.
+// configure reads the -F file. One that cannot be read is not fatal, as in pen; mistakes in it are.
 func (d *Daemon) configure() error {
 	f := d.opts.ConfigFile
 	if f == "" {
 		return nil
 	}
-	if err := d.ctl.RunFile(f, d.env.Stdout); err != nil {
-		d.Logf("Can't read config file '%s': %v", f, err)
+	err := d.ctl.RunFile(f)
+	var wrong control.Problems
+	if err == nil || errors.As(err, &wrong) {
+		return err
 	}
-	return d.failed
+	d.Logf("Can't read config file '%s': %v", f, err)
+	return nil
 }
 
 // check refuses what this version does not do.
@@ -161,14 +171,8 @@ func (d *Daemon) open() error {
 	if err := d.openControl(); err != nil {
 		return err
 	}
-	specs := d.opts.operands
-	if len(specs) > 0 {
-		if d.listening == "" {
-			d.listening = specs[0]
-		}
-		specs = specs[1:]
-	}
-	if d.listening == "" {
+	listening, specs := d.listenSpec()
+	if d.listening = listening; listening == "" {
 		return errUsage
 	}
 	a, err := d.openListeners(d.listening)
@@ -176,6 +180,19 @@ func (d *Daemon) open() error {
 		return err
 	}
 	return d.addServers(specs, a.AddrPort.Port())
+}
+
+// listenSpec is where to listen and which servers the command line names. Its first operand counts only if no `listen`
+// came before.
+func (d *Daemon) listenSpec() (listening string, servers []string) {
+	words := d.opts.operands
+	if len(words) == 0 {
+		return d.listening, nil
+	}
+	if d.listening != "" {
+		return d.listening, words[1:]
+	}
+	return words[0], words[1:]
 }
 
 // openLoops makes one loop per thread, with the engine that was asked for or the best there is.
@@ -222,8 +239,8 @@ func (d *Daemon) openControl() error {
 	if d.opts.control == "" {
 		return nil
 	}
-	if os.Geteuid() == 0 && d.opts.User == "" {
-		d.Logf("Won't open control port running as root; use -u to run as different user")
+	if d.rootControl() {
+		d.Logf(whyNoControl)
 		return nil
 	}
 	a, err := d.parseListen(d.opts.control, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
@@ -234,10 +251,47 @@ func (d *Daemon) openControl() error {
 		d.Logf("control socket on loopback only, %s; give an address to have it elsewhere", &a)
 	}
 	d.ctlSock, err = sock.Listen(&a, &sock.ListenOptions{Mode: 0o600})
+	if err == nil && a.IsUnix() {
+		err = d.admit(a.Path)
+	}
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	return nil
+}
+
+const whyNoControl = "Won't open control port running as root; use -u to run as different user"
+
+// rootControl reports whether a control socket would let others command root.
+func (d *Daemon) rootControl() bool { return os.Geteuid() == 0 && d.opts.User == "" }
+
+// admit gives the control socket the permissions of control_mode: the group first, so that no other ever has them.
+func (d *Daemon) admit(path string) error {
+	if g := d.ctl.ControlGroup; g != "" {
+		gid, err := groupID(g)
+		if err != nil {
+			return err
+		}
+		if err := os.Chown(path, -1, gid); err != nil {
+			return fmt.Errorf("control_mode: %w; give a group of the user that starts pen, or start it as root", err)
+		}
+	}
+	if m := d.ctl.ControlMode; m != 0 {
+		return os.Chmod(path, m)
+	}
+	return nil
+}
+
+// groupID is the number of a group given by name or number.
+func groupID(group string) (int, error) {
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		if n, nerr := strconv.Atoi(group); nerr == nil && n >= 0 {
+			return n, nil
+		}
+		return 0, fmt.Errorf("control_mode: %w", err)
+	}
+	return strconv.Atoi(g.Gid)
 }
 
 // addServers puts the servers of the command line into the table, from slot 0, and the emergency and abuse servers

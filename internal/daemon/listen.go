@@ -62,21 +62,17 @@ func bindError(a *sock.Addr, err error) error {
 
 // Listen implements control.Runtime. Before the loops run it only notes the address. Later it opens the new
 // listeners before it closes the old ones; the sessions stay.
-func (d *Daemon) Listen(spec string) error {
+func (d *Daemon) Listen(spec string, at netip.AddrPort) error {
 	if !d.serving.Load() {
-		if _, err := d.parseListen(spec, netip.IPv4Unspecified()); err != nil {
-			d.failed = errors.Join(d.failed, err)
-			return err
-		}
 		d.listening = spec
 		return nil
 	}
 	if spec == d.listening {
 		return nil
 	}
-	a, err := d.parseListen(spec, netip.IPv4Unspecified())
-	if err != nil {
-		return err
+	a := sock.Addr{AddrPort: at}
+	if !at.IsValid() {
+		a.Path = spec
 	}
 	ls, err := d.listenAll(&a)
 	if err != nil {

@@ -16,9 +16,16 @@ import (
 // options is what the command line says beside settings: those go straight into the store.
 type options struct {
 	control.CommandLine
-	control  string   // -C
-	cert     string   // -E; key, CAs and protocol are kept beside
-	operands []string // listen address, servers
+	control  string    // -C
+	cert     string    // -E; key, CAs and protocol are kept beside
+	operands []string  // listen address, servers
+	commands []command // -O and -o, for `check`
+}
+
+// command is one that the command line gave.
+type command struct {
+	line string
+	from control.Position
 }
 
 // errUsage means that the usage text is the answer.
@@ -97,11 +104,11 @@ func (d *Daemon) option(o getopt.Option) error {
 	case 'F':
 		d.opts.ConfigFile = o.Arg
 	case 'O', 'o':
-		reply := d.ctl.Run(o.Arg, control.Position{Source: "-" + string(o.Flag)})
+		from := control.Position{Source: "-" + string(o.Flag)}
+		d.opts.commands = append(d.opts.commands, command{o.Arg, from})
+		reply, err := d.ctl.Run(o.Arg, from)
 		d.env.Stdout.Write(reply)
-		if d.failed != nil {
-			return d.failed
-		}
+		d.failed = errors.Join(d.failed, err)
 	case 'P':
 		d.ctl.Run("poll", control.Position{Source: "-P"})
 	case 'c':

@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/penlb/pen/internal/control"
@@ -67,30 +65,24 @@ func (d *Daemon) SocketOwner(fd int) int {
 // Exit implements control.Runtime.
 func (d *Daemon) Exit() { d.stopOnce.Do(func() { close(d.stop) }) }
 
-// Engine implements control.Runtime: which engine runs, with what, and why none before it in the ladder does.
-func (d *Daemon) Engine() string {
-	var b strings.Builder
-	s := d.store.Get()
-	running := ""
+// Engine implements control.Runtime.
+func (d *Daemon) Engine() control.EngineInfo {
+	var e control.EngineInfo
 	if len(d.loops) > 0 {
-		l := d.loops[0]
-		running = l.Engine()
-		fmt.Fprintf(&b, "engine %s\nthreads %d\n", running, len(d.loops))
-		if f := l.Features(); len(f) > 0 {
-			fmt.Fprintf(&b, "features %s\n", strings.Join(f, " "))
-		}
+		e.Name, e.Threads, e.Features = d.loops[0].Engine(), len(d.loops), d.loops[0].Features()
 	}
+	asked := d.store.Get().Engine
 	for _, a := range d.ladder {
 		switch {
-		case a.Name == running:
-			return b.String()
+		case a.Name == e.Name:
+			return e
 		case !a.OK:
-			fmt.Fprintf(&b, "not %s: %s\n", a.Name, a.Reason)
-		case s.Engine != "":
-			fmt.Fprintf(&b, "not %s: engine %s was asked for\n", a.Name, s.Engine)
+			e.Passed = append(e.Passed, control.EnginePassed{Name: a.Name, Reason: a.Reason})
+		case asked != "":
+			e.Passed = append(e.Passed, control.EnginePassed{Name: a.Name, Reason: "engine " + asked + " was asked for"})
 		}
 	}
-	return b.String()
+	return e
 }
 
 // CommandLine implements control.Runtime.

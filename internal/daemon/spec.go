@@ -18,39 +18,20 @@ import (
 // resolveTimeout bounds one look-up of a name.
 const resolveTimeout = 10 * time.Second
 
-// splitHost takes "host:port", "[v6]:port", "v6:port" (the last colon splits) or "port" apart.
-func splitHost(spec string) (host, port string) {
-	if rest, ok := strings.CutPrefix(spec, "["); ok {
-		if h, p, ok := strings.Cut(rest, "]:"); ok {
-			return h, p
-		}
-	}
-	i := strings.LastIndexByte(spec, ':')
-	return spec[:max(i, 0)], spec[i+1:]
-}
-
 // parseListen reads where to listen: [host:]port or /path. The default host is any for the balancing listener and
 // loopback for the control socket, given as def.
 func (d *Daemon) parseListen(spec string, def netip.Addr) (sock.Addr, error) {
-	if strings.Contains(spec, "/") {
-		return sock.Addr{Path: spec}, nil
-	}
-	host, port := splitHost(spec)
-	n := control.Atoi(port)
-	if n == 0 && port != "0" {
-		n, _ = net.LookupPort("tcp", port)
-	}
-	if n < 1 || n > 65535 {
-		return sock.Addr{}, fmt.Errorf("port %q out of range: want 1 to 65535 or the name of a service, in %q", port, spec)
+	p, err := control.ParsePlace(spec)
+	if err != nil || p.Path != "" {
+		return sock.Addr{Path: p.Path}, err
 	}
 	ip := def
-	if host != "" {
-		var err error
-		if ip, err = d.Resolve(context.Background(), host); err != nil {
-			return sock.Addr{}, fmt.Errorf("can't convert address '%s': %w", host, err)
+	if p.Host != "" {
+		if ip, err = d.Resolve(context.Background(), p.Host); err != nil {
+			return sock.Addr{}, fmt.Errorf("can't convert address '%s': %w", p.Host, err)
 		}
 	}
-	return sock.Addr{AddrPort: netip.AddrPortFrom(ip, uint16(n))}, nil
+	return sock.Addr{AddrPort: netip.AddrPortFrom(ip, p.Port)}, nil
 }
 
 // serverSpec is a server as the command line names it.

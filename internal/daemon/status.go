@@ -4,27 +4,24 @@ import (
 	"bytes"
 	"errors"
 	"math"
-	"os"
 	"time"
 
 	"github.com/penlb/pen/internal/accesslog"
+	"github.com/penlb/pen/internal/control"
 	"github.com/penlb/pen/internal/stats"
 )
 
-// snapshot takes a picture for the status page.
-func (d *Daemon) snapshot() *stats.Snapshot {
+// Snapshot implements control.Runtime.
+func (d *Daemon) Snapshot() *stats.Snapshot {
 	d.Sync()
 	st := d.store.Get()
-	s := &stats.Snapshot{Time: time.Now(), Current: d.servers.Last(), ClientsMax: st.ClientsMax, ConnMax: st.ConnMax}
+	s := &stats.Snapshot{Time: time.Now(), ClientsMax: st.ClientsMax, ConnMax: st.ConnMax}
 	for i := range d.servers.Len() {
 		c := d.servers.Config(i)
-		addr := c.Path
-		if addr == "" {
-			addr = c.Addr.String()
-		}
+		addr, port := control.Where(&c)
 		up, down := d.servers.Traffic(i)
 		s.Servers = append(s.Servers, stats.Server{
-			Index: i, Addr: addr, StatusUnix: d.servers.FailedAt(i) / int64(time.Second), Port: int(c.Port),
+			Index: i, Addr: addr, StatusUnix: d.servers.FailedAt(i) / int64(time.Second), Port: int(port),
 			Conn: d.servers.Conns(i), Max: c.Max, Hard: c.Hard, Sent: up, Received: down, Weight: c.Weight, Prio: c.Prio,
 		})
 	}
@@ -40,7 +37,7 @@ func (d *Daemon) snapshot() *stats.Snapshot {
 		}
 		s.Clients = append(s.Clients, c)
 	}
-	s.ConnUsed = d.proxy.Conns()
+	s.Current, s.ConnUsed = d.proxy.Current(), d.proxy.Conns()
 	for _, c := range d.proxy.All() {
 		s.ConnLast = max(s.ConnLast, c.Number)
 		s.Conns = append(s.Conns, stats.Conn{Index: c.Number, DownFD: c.DownFD, UpFD: c.UpFD, PendingDown: c.PendingDown,
@@ -50,25 +47,22 @@ func (d *Daemon) snapshot() *stats.Snapshot {
 }
 
 // Status implements control.Runtime. The page is replaced at once, so that nobody reads half of one.
-func (d *Daemon) Status() ([]byte, error) {
-	file := d.store.Get().WebStats
-	if file == "" {
-		return nil, errors.New("no file for the status page: see web_stats and -w")
-	}
+func (d *Daemon) Status(file string) ([]byte, error) {
 	var b bytes.Buffer
-	if err := d.snapshot().WriteHTML(&b); err != nil {
+	if err := d.Snapshot().WriteHTML(&b); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), os.WriteFile(file, b.Bytes(), 0o644)
+	return b.Bytes(), control.ReplaceFile(file, b.Bytes())
 }
 
 // report answers USR1: the page if there is a file for it, else the text.
 func (d *Daemon) report() {
-	if d.store.Get().WebStats == "" {
-		d.snapshot().WriteText(printer{d})
+	file := d.store.Get().WebStats
+	if file == "" {
+		d.Snapshot().WriteText(printer{d})
 		return
 	}
-	if _, err := d.Status(); err != nil {
+	if _, err := d.Status(file); err != nil {
 		d.Logf("status page: %v", err)
 	}
 }
@@ -81,7 +75,8 @@ func (p printer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// reload answers HUP: the log is opened anew, and the configuration read again on top of the present state.
+// reload answers HUP: the log is opened anew, and the configuration read again on top of the present state. A file with
+// mistakes changes nothing.
 func (d *Daemon) reload() {
 	if err := d.access.Reopen(); err != nil {
 		d.Logf("reopen the log: %v", err)
@@ -90,7 +85,14 @@ func (d *Daemon) reload() {
 	if f == "" {
 		return
 	}
-	if err := d.ctl.RunFile(f, d.env.Stdout); err != nil {
+	var wrong control.Problems
+	switch err := d.ctl.RunFile(f); {
+	case errors.As(err, &wrong):
+		for _, p := range wrong {
+			d.Logf("%v", p)
+		}
+		d.Logf("%s: nothing of it is in effect: %d to mend", f, len(wrong))
+	case err != nil:
 		d.Logf("Can't read config file '%s': %v", f, err)
 	}
 }
