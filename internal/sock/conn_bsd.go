@@ -144,10 +144,3 @@ func Peer(fd int) Endpoint {
 	}
 	return endpoint(sa)
 }
-
-func errno(err error) syscall.Errno {
-	if err == nil {
-		return 0
-	}
-	return err.(syscall.Errno) // package unix returns nothing else from these calls
-}

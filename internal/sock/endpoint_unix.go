@@ -2,7 +2,11 @@
 
 package sock
 
-import "golang.org/x/sys/unix"
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
 
 // endpoint packs what package unix yields.
 func endpoint(sa unix.Sockaddr) Endpoint {
@@ -13,4 +17,11 @@ func endpoint(sa unix.Sockaddr) Endpoint {
 		return endpoint6(sa.Addr, sa.ZoneId, uint16(sa.Port))
 	}
 	return Endpoint{}
+}
+
+func errno(err error) syscall.Errno {
+	if err == nil {
+		return 0
+	}
+	return err.(syscall.Errno) // package unix returns nothing else from these calls
 }
