@@ -55,6 +55,7 @@ func TestABIAgainstGiouring(t *testing.T) {
 		{"MSG_DATA", ioringMsgData, uint64(giouring.MsgData)},
 		{"CQE_F_BUFFER", ioringCQEFBuffer, uint64(giouring.CQEFBuffer)},
 		{"CQE_F_MORE", ioringCQEFMore, uint64(giouring.CQEFMore)},
+		{"CQE_F_SOCK_NONEMPTY", ioringCQEFSockNonempty, uint64(giouring.CQEFSockNonempty)},
 		{"CQE_BUFFER_SHIFT", ioringCQEBufferShift, uint64(giouring.CQEBufferShift)},
 		{"SQ_CQ_OVERFLOW", ioringSQCQOverflow, uint64(giouring.SQCQOverflow)},
 		{"SQ_TASKRUN", ioringSQTaskrun, uint64(giouring.SQTaskrun)},

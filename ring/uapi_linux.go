@@ -70,9 +70,10 @@ const (
 
 // Flags of a completion queue entry.
 const (
-	ioringCQEFBuffer     = 1 << 0 // the upper 16 bits are a buffer id
-	ioringCQEFMore       = 1 << 1 // the operation goes on
-	ioringCQEBufferShift = 16
+	ioringCQEFBuffer       = 1 << 0 // the upper 16 bits are a buffer id
+	ioringCQEFMore         = 1 << 1 // the operation goes on
+	ioringCQEFSockNonempty = 1 << 2 // there was more in the socket
+	ioringCQEBufferShift   = 16
 )
 
 // Flags of the submission queue, set by the kernel.

@@ -39,7 +39,7 @@ func (u *uringLoop) complete(c *cqe) {
 	case OpAccept:
 		u.accepted(so, c.res, more, cancelled)
 	case OpRecv:
-		u.received(so, c.res, b, more, cancelled)
+		u.received(so, c, b, more, cancelled)
 	case OpSend:
 		u.sent(so, c.res)
 	case OpConnect:
@@ -102,7 +102,14 @@ func (u *uringLoop) accepted(so *socket, res int32, more, cancelled bool) {
 }
 
 // received handles a completion of Recv on so. What arrives after Close is dropped; after Cancel it is not.
-func (u *uringLoop) received(so *socket, res int32, b Buf, more, cancelled bool) {
+func (u *uringLoop) received(so *socket, c *cqe, b Buf, more, cancelled bool) {
+	res := c.res
+	u.doubt(so, more && c.flags&ioringCQEFSockNonempty != 0)
+	nudged := so.flags&isNudged != 0 && !more
+	if nudged {
+		so.flags &^= isNudged
+		cancelled = so.state == stateClosing
+	}
 	if res > 0 && so.state == stateOpen {
 		u.more(so, OpRecv, int(res), b)
 	} else {
@@ -115,12 +122,46 @@ func (u *uringLoop) received(so *socket, res int32, b Buf, more, cancelled bool)
 		u.finish(so, OpRecv, 0, 0, 0)
 	case cancelled && (res > 0 || errno == syscall.ENOBUFS):
 		u.finish(so, OpRecv, syscall.ECANCELED, 0, 0)
-	case res > 0, errno == syscall.ENOBUFS: // had its share, or found no buffer
+	case res > 0, errno == syscall.ENOBUFS, nudged && errno == syscall.ECANCELED:
+		// had its share, or found no buffer, or is to look again
 		so.flags |= isWaiting
 		u.waiting = append(u.waiting, so.name)
 	default:
 		u.finish(so, OpRecv, errno, 0, 0)
 	}
+}
+
+// doubt notes that the last completion of Recv on so told of more in the socket, or that it did not.
+func (u *uringLoop) doubt(so *socket, more bool) {
+	if !more {
+		so.flags &^= isDoubtful
+		return
+	}
+	if so.flags&isDoubtful == 0 {
+		so.flags |= isDoubtful
+		u.doubtful = append(u.doubtful, so.name)
+	}
+}
+
+// nudge submits Recv anew where the kernel has told of more and then not delivered it. Multishot receives go on until
+// EAGAIN, after which only new data wakes them. But tcp_recvmsg also says EAGAIN at the mark of urgent data while a
+// signal is pending, such as the one by which the Go runtime preempts: what is behind the mark would lie there.
+func (u *uringLoop) nudge() {
+	if len(u.doubtful) == 0 || u.ring.unsettled() {
+		return
+	}
+	for _, s := range u.doubtful {
+		so := u.socks.get(s)
+		if so == nil || so.flags&isDoubtful == 0 {
+			continue
+		}
+		so.flags &^= isDoubtful
+		if so.flags&(inRead|cancelRead) == inRead && so.live(OpRecv) {
+			u.recall(so, OpRecv)
+			so.flags |= isNudged
+		}
+	}
+	u.doubtful = u.doubtful[:0]
 }
 
 // sent handles a completion of Send on so: done, or so far.

@@ -39,6 +39,8 @@ type uringLoop struct {
 	backlog []order // for which the submission queue had no room, in order
 	lending lending
 	waiting []Sock // whose Recv goes on in the next turn; see feed
+	// doubtful are sockets of which the kernel has said last that there is more to receive; see nudge
+	doubtful []Sock
 }
 
 // Setup flags: what the engine needs, and what it takes where there is.
@@ -154,6 +156,7 @@ func (u *uringLoop) turn() error {
 		}
 		u.tick()
 		u.reap()
+		u.nudge()
 		u.expire()
 		for n := u.queue.len(); n > 0; n -= dispatchMax {
 			u.dispatch()

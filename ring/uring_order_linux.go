@@ -37,6 +37,8 @@ const (
 	cancelWrite
 	cancelConn
 	isWaiting
+	isDoubtful   // see uringLoop.doubtful
+	isNudged     // its Recv is cancelled to be submitted anew
 	unixListener // no peer addresses
 )
 
@@ -74,6 +76,9 @@ func (u *uringLoop) land(so *socket, op Op) (cancelled bool) {
 // recall orders the cancel of op, which the kernel has. Its final completion will come as any other.
 func (u *uringLoop) recall(so *socket, op Op) {
 	in := inFlag(op)
+	if in == inRead {
+		so.flags &^= isNudged // somebody wants it gone for good
+	}
 	if so.flags&(in<<cancelBits) == 0 {
 		so.flags |= in << cancelBits
 		u.place(orderOf(so.name, op) | orderCancel)
