@@ -94,12 +94,12 @@ func TestNumbersManyWords(t *testing.T) {
 	}
 }
 
-// TestSlabGenerations looks sessions up by the tokens of all their lives: only the present one is found.
+// TestSlabGenerations fills more than one chunk of a slab and looks sessions up by the tokens of all their lives: only the present one is found.
 func TestSlabGenerations(t *testing.T) {
 	var sl slab
 	old := map[ring.Token]bool{}
 	var all []*session
-	for range chunk + 10 {
+	for range 300 {
 		s := sl.get()
 		s.state = relaying
 		all = append(all, s)
