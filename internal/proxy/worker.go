@@ -192,11 +192,17 @@ func (w *Worker) resume() {
 		}
 	}
 	for len(w.parked) > 0 {
-		if !w.proxy.open(st) || !w.begin(w.parked[0], st) {
+		if len(w.starved) > 0 || !w.proxy.open(st) {
 			w.stop()
 			return
 		}
+		down := w.parked[0] // no longer among those that exhausted may close
 		w.parked = slices.Delete(w.parked, 0, 1)
+		if !w.begin(down, st) {
+			w.parked = slices.Insert(w.parked, 0, down)
+			w.stop()
+			return
+		}
 	}
 	w.admit()
 }
