@@ -15,19 +15,22 @@ import (
 // arrives on them is thrown away, and one that ends is made again after a pause.
 type idlers struct {
 	all  []idler
-	open int // connected
+	open int    // connected
+	gen  uint32 // given last
 }
 
 type idler struct {
 	sock   ring.Sock // 0: none
 	server int
-	gen    uint32 // of sock
+	gen    uint32 // tells its completions from those of earlier ones in its place
 	timer  ring.Timer
 	up     bool
 }
 
 // retryIdler is the pause before a lost idler is made again.
 const retryIdler = time.Second
+
+func (is *idlers) newGen() uint32 { is.gen++; return is.gen }
 
 func (id *idler) token(i int) ring.Token {
 	return ring.NewToken(classIdler, uint64(id.gen&genMask)<<32|uint64(i))
@@ -42,7 +45,7 @@ func (w *Worker) setIdlers(st *settings.Settings) {
 		w.idlers.all = w.idlers.all[:i]
 	}
 	for len(w.idlers.all) < want {
-		w.idlers.all = append(w.idlers.all, idler{})
+		w.idlers.all = append(w.idlers.all, idler{gen: w.idlers.newGen()})
 		w.startIdler(len(w.idlers.all)-1, st)
 	}
 	w.proxy.idlers.Store(int32(w.idlers.open))
@@ -72,7 +75,7 @@ func (w *Worker) startIdler(i int, st *settings.Settings) {
 // endIdler gives up idler i.
 func (w *Worker) endIdler(i int) {
 	id := &w.idlers.all[i]
-	id.gen++ // what is still to come is not for the next one
+	id.gen = w.idlers.newGen() // what is still to come is not for the next one
 	w.loop.StopTimer(id.timer)
 	id.timer = 0
 	if id.up {
