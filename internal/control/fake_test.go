@@ -35,6 +35,8 @@ type fakeRuntime struct {
 	exited, closed     int
 	opened             []string
 	beforeSync         func() // run by Sync
+	onOpen             func() // run by OpenLog
+	resolve            func(context.Context, string) (netip.Addr, error)
 	listenErr, openErr error
 }
 
@@ -83,6 +85,9 @@ func (r *fakeRuntime) ListenSpec() string  { return r.listen }
 func (r *fakeRuntime) ControlSpec() string { return r.control }
 
 func (r *fakeRuntime) OpenLog(dest string) error {
+	if r.onOpen != nil {
+		r.onOpen()
+	}
 	if r.openErr == nil {
 		r.opened = append(r.opened, dest)
 	}
@@ -106,7 +111,10 @@ func (r *fakeRuntime) Snapshot() *stats.Snapshot {
 
 func (r *fakeRuntime) Exit() { r.exited++ }
 
-func (r *fakeRuntime) Resolve(_ context.Context, host string) (netip.Addr, error) {
+func (r *fakeRuntime) Resolve(ctx context.Context, host string) (netip.Addr, error) {
+	if r.resolve != nil {
+		return r.resolve(ctx, host)
+	}
 	if host == "localhost" {
 		return netip.MustParseAddr("127.0.0.1"), nil
 	}

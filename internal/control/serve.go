@@ -14,7 +14,8 @@ import (
 
 // Serve answers the clients of l, one command per connection, until ctx ends; then it closes l, lets a command that
 // is being executed finish, and returns. It blocks. Commands come from any number of clients and are executed one at
-// a time; a client that says nothing, or does not read its reply, holds up nobody.
+// a time; a client that says nothing, or does not read its reply, holds up nobody: when places are short it is closed,
+// though not before it had a moment to speak.
 //
 // A command ends at a newline, a carriage return or end of stream, after MaxLine bytes, or where the client makes a
 // pause. Further lines are dropped. TCP clients must be permitted by control_acl; others are closed without a word.
@@ -27,7 +28,8 @@ type server struct {
 	// constant after newServer
 
 	env        *Env
-	maxClients int           // connections at the same time; the oldest that we wait for makes room
+	maxClients int           // connections at the same time; the one that we have waited for longest makes room
+	grace      time.Duration // for each client to speak, and to read, before it has to make room
 	patience   time.Duration // for a command to be complete, and for each piece of a reply to be taken
 	pause      time.Duration // silence that ends a command without newline
 	drain      time.Duration // for what follows the command
@@ -35,8 +37,8 @@ type server struct {
 	// guarded by mu
 
 	mu      sync.Mutex
-	changed sync.Cond  // a session has left, or waits for its client again
-	open    []*session // oldest first
+	changed sync.Cond // a session has left, or waits for its client again
+	open    []*session
 
 	sessions sync.WaitGroup
 }
@@ -48,7 +50,7 @@ const (
 )
 
 func newServer(e *Env) *server {
-	s := &server{env: e, maxClients: 64, patience: 5 * time.Second, pause: time.Second, drain: time.Second}
+	s := &server{env: e, maxClients: 64, grace: 100 * time.Millisecond, patience: 5 * time.Second, pause: time.Second, drain: time.Second}
 	s.changed.L = &s.mu
 	return s
 }
@@ -56,7 +58,10 @@ func newServer(e *Env) *server {
 // session is the connection of one client.
 type session struct {
 	conn net.Conn
-	busy bool // executing: it cannot be evicted; guarded by server.mu
+
+	// guarded by server.mu
+	busy  bool      // executing: it cannot be evicted
+	since time.Time // when that began, or the wait for the client
 }
 
 func (s *server) serve(ctx context.Context, l net.Listener) {
@@ -126,18 +131,37 @@ func (s *server) enter(ctx context.Context, conn net.Conn) *session {
 	defer s.mu.Unlock()
 	for ctx.Err() == nil {
 		if len(s.open) < s.maxClients {
-			sn := &session{conn: conn}
+			sn := &session{conn: conn, since: time.Now()}
 			s.open = append(s.open, sn)
 			return sn
 		}
-		if i := slices.IndexFunc(s.open, func(o *session) bool { return !o.busy }); i >= 0 {
-			s.open[i].conn.Close()
-			s.open = slices.Delete(s.open, i, i+1)
-			continue
+		if wait := s.evict(); wait > 0 {
+			later := time.AfterFunc(wait, s.changed.Signal)
+			s.changed.Wait()
+			later.Stop()
 		}
-		s.changed.Wait()
 	}
 	return nil
+}
+
+// evict closes the session that has waited longest for its client, if that had its grace. Otherwise it tells how long
+// to wait for one. It needs mu.
+func (s *server) evict() (wait time.Duration) {
+	var oldest *session
+	for _, o := range s.open {
+		if !o.busy && (oldest == nil || o.since.Before(oldest.since)) {
+			oldest = o
+		}
+	}
+	if oldest == nil {
+		return time.Hour // commands are under way: one of them will say so
+	}
+	if wait = s.grace - time.Since(oldest.since); wait > 0 {
+		return wait
+	}
+	oldest.conn.Close()
+	s.open = slices.DeleteFunc(s.open, func(o *session) bool { return o == oldest })
+	return 0
 }
 
 // leave ends a session, evicted or not.
@@ -155,7 +179,7 @@ func (s *server) leave(sn *session) {
 func (s *server) setBusy(sn *session, busy bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sn.busy = busy
+	sn.busy, sn.since = busy, time.Now()
 	s.changed.Signal()
 	return slices.Contains(s.open, sn)
 }

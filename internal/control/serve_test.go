@@ -407,6 +407,49 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+func TestAskJSON(t *testing.T) {
+	t.Parallel()
+	e, _, _ := newEnv(t)
+	a := start(t, e, "unix", nil)
+	old, err := net.Listen("unix", filepath.Join(t.TempDir(), "old"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	served := make(chan struct{})
+	go func() { // a pen that knows no JSON, then one that says nothing
+		defer close(served)
+		for _, reply := range []string{"do_cmd: ignoring command starting with 'json'\n", ""} {
+			c, err := old.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 100))
+			_, _ = io.WriteString(c, reply)
+			c.Close()
+		}
+	}()
+	tests := []struct {
+		address, command, want, err string
+	}{
+		{a.String(), "debug", `{"debug":0}` + "\n", ""},
+		{a.String(), "frob", "", "frob: unknown command; `help` lists those there are"},
+		{a.String(), "server 0 port x\"", "", `server: port x" is not a number: want 0 to 65535`},
+		{"/no/such/socket", "mode", "", "error connecting to server"},
+		{old.Addr().String(), "mode", "",
+			`the reply is not JSON, perhaps the server is too old: "do_cmd: ignoring command starting with 'json'\n"`},
+		{old.Addr().String(), "mode", "", "no reply: is this address permitted by control_acl?"},
+	}
+	for _, tt := range tests {
+		var out bytes.Buffer
+		err := AskJSON(tt.address, tt.command, &out)
+		if text := errText(err); text != tt.err || out.String() != tt.want {
+			t.Errorf("%s: %q, error %q; want %q, error %q", tt.command, out.String(), text, tt.want, tt.err)
+		}
+	}
+	<-served
+}
+
 func errText(err error) string {
 	if err == nil {
 		return ""

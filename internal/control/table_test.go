@@ -1,6 +1,7 @@
 package control
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -21,6 +22,10 @@ func TestTable(t *testing.T) {
 		seen[c.name] = true
 		if c.help == "" || c.run == nil || strings.HasSuffix(c.help, ".") {
 			t.Errorf("%s: help %q", c.name, c.help)
+		}
+		if c.args != "" && c.check == nil && c.name != "help" && c.name != "web_stats" && c.name != "write" &&
+			c.name != "dsr_ip" && c.name != "json" {
+			t.Errorf("nobody checks what follows %s in a file", c.name)
 		}
 		if c.forgotten && c.save == nil {
 			t.Errorf("%s is forgotten, but has nothing to save", c.name)
@@ -44,6 +49,7 @@ func FuzzRun(f *testing.F) {
 		f.Add("no " + c.name + " 10")
 		f.Add(c.name + " -1 x y z\n" + c.name + " 99999999999")
 	}
+	f.Add("json servers\njson json mode\njson\njson # x\njson no acl 3\njson blacklist \xff")
 	f.Add("server 0 acl 10 address ::1 port 70000 max -1 hard 9 blacklist 5 weight 1 prio")
 	f.Add("server 65535 port 1\nservers\nwrite")
 	f.Add("acl 1 permit 1.2.3.4 255.0.0.0\nacl 1 deny ::/129\nacl 1 permit country xx")
@@ -51,11 +57,18 @@ func FuzzRun(f *testing.F) {
 		e, _, _ := newEnv(t)
 		for line := range strings.Lines(text) {
 			w := words(firstLine(line))
+			machine := len(w) > 1 && w[0] == "json"
+			if machine {
+				w = w[1:]
+			}
 			if len(w) > 0 && e.lookup(w[0]) != nil && (e.lookup(w[0]).touches != nil || strings.HasPrefix(w[0], "clients_max")) {
 				continue // leave the disk alone, and the memory
 			}
 			reply := do(e, line)
-			if limit := MaxLine + 100 + 200*e.Service.Len() + 8000; len(reply) > limit {
+			if machine && !json.Valid([]byte(reply)) {
+				t.Fatalf("%q: reply %q", line, reply)
+			}
+			if limit := 2*MaxLine + 100 + 300*e.Service.Len() + 16000; len(reply) > limit {
 				t.Fatalf("%q: a reply of %d bytes", line, len(reply))
 			}
 		}
