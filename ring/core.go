@@ -47,6 +47,7 @@ type core struct {
 	pending  int // operations without their final completion delivered
 	turns    uint64
 	nposts   uint64
+	grams    datagrams
 	cur      Completion // what the handler sees: one place, so that nothing escapes to the heap
 
 	// guarded by mu
@@ -112,7 +113,7 @@ func (c *core) begin(s Sock, op Op, t Token) *socket {
 	if so.state != stateOpen {
 		panic("ring: " + op.String() + " after close")
 	}
-	if so.listener != (op == OpAccept) && op != OpClose {
+	if !so.takes(op) {
 		panic("ring: " + op.String() + " on the wrong kind of socket")
 	}
 	p := so.side(op)
@@ -125,6 +126,17 @@ func (c *core) begin(s Sock, op Op, t Token) *socket {
 	}
 	c.pending++
 	return so
+}
+
+// takes reports whether op is one for this kind of socket.
+func (so *socket) takes(op Op) bool {
+	switch {
+	case op == OpClose:
+		return true
+	case so.datagram || op == OpReceive:
+		return so.datagram && op == OpReceive
+	}
+	return so.listener == (op == OpAccept)
 }
 
 // live reports whether op is pending on so and its final completion not yet queued.
@@ -262,5 +274,7 @@ func (c *core) Stats() Stats {
 		Pending: c.pending,
 		Turns:   c.turns,
 		Posts:   c.nposts,
+		Sent:    c.grams.sent(),
+		Lost:    c.grams.lost(),
 	}
 }

@@ -12,15 +12,19 @@
 // The contract that every engine keeps, and that package ringtest checks on each of them:
 //
 //   - Each submitted operation yields exactly one final completion (More == false), also after Cancel and Close.
-//     The multishot verbs, Accept and Recv, may yield any number of completions with More == true before it.
+//     The multishot verbs, Accept, Recv and Receive, may yield any number of completions with More == true before it.
 //   - Completions of one operation keep their order. A completion of a closed socket never reaches a later socket
 //     that got the same slot.
 //   - Close is itself an operation. It cancels what is pending on the socket; its completion is the last one of that
 //     socket, and it is delivered after the descriptor has been closed.
-//   - At most one operation of each kind (Accept, Connect, Recv, Send, Readable, Writable) is pending per socket; the
-//     pairs Recv/Readable and Send/Writable exclude each other. Breaking this is a bug in the caller and panics.
+//   - At most one operation of each kind (Accept, Connect, Recv, Receive, Send, Readable, Writable) is pending per
+//     socket; the pairs Recv/Readable and Send/Writable exclude each other. Breaking this is a bug in the caller and
+//     panics.
 //   - Only Post and Stop may be called from other goroutines. All else belongs to the goroutine inside Run (or to
 //     the one that will call Run, before it does).
+//
+// UDP sockets have two verbs of their own, Receive and Transmit, for datagrams come in batches, are forwarded within
+// the turn that they arrived in, and nobody waits for one to leave.
 //
 // A [Buf] is lent: Recv hands one out, whoever holds it gives it to Send (which hands it back in its completion) or
 // to Release. An idle socket owns no buffer.

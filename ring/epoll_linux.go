@@ -77,6 +77,9 @@ func (p *poller) remove(fd int) { p.control(unix.EPOLL_CTL_DEL, fd, 0, 0) }
 
 func (p *poller) control(op, fd int, s Sock, ev events) syscall.Errno {
 	e := unix.EpollEvent{Events: unix.EPOLLET, Fd: int32(s)}
+	if ev&evLevel != 0 {
+		e.Events = 0
+	}
 	if ev&evRead != 0 {
 		e.Events |= unix.EPOLLIN
 	}

@@ -73,6 +73,9 @@ func (p *poller) add(fd int, s Sock, ev events) syscall.Errno {
 		p.names = append(p.names, 0)
 	}
 	p.names[fd] = s
+	if ev&evLevel != 0 {
+		return p.control(fd, unix.EV_ADD, ev)
+	}
 	return p.control(fd, unix.EV_ADD|unix.EV_CLEAR, ev)
 }
 

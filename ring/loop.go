@@ -47,6 +47,27 @@ type Loop interface {
 	Readable(s Sock, t Token)
 	Writable(s Sock, t Token)
 
+	// AttachDatagrams makes a UDP socket usable on this loop. As for Attach it stays open and owned by the caller, and
+	// Close on the returned socket only detaches it.
+	AttachDatagrams(d *sock.DatagramSocket) (Sock, error)
+
+	// OpenDatagrams opens a UDP socket as o says, which belongs to the loop. The error is that of the system call.
+	OpenDatagrams(o *sock.DatagramOptions) (Sock, error)
+
+	// Receive yields a completion with More for each batch of datagrams that arrives at s, a UDP socket: N of them,
+	// which Datagrams returns. Its final completion is ECANCELED.
+	Receive(s Sock, t Token)
+
+	// Datagrams are those of the completion of Receive that is being handled. They and their Data are valid until
+	// the handler returns, and longer only for what it gives to Transmit.
+	Datagrams() []sock.Datagram
+
+	// Transmit sends d on s, a UDP socket: to d.Remote, or to the peer of s if it has one. d.Data is, or is a part
+	// of, the Data of a datagram that is being handled. It leaves at the latest before the loop sleeps, in the order
+	// of the calls. There is no completion, for nobody waits for datagrams: what finds no room or no route is lost
+	// (Stats.Lost), and Receive with Datagram.Err tells of peers that are known to be out of reach.
+	Transmit(s Sock, d *sock.Datagram)
+
 	// Cancel asks for the pending operation of that kind to end. Its final completion follows, with ECANCELED unless
 	// the operation was faster. Without a pending operation it does nothing. Send cannot be cancelled alone: Close.
 	Cancel(s Sock, op Op)
@@ -136,9 +157,10 @@ const (
 	OpWritable
 	OpClose
 	OpTimer
+	OpReceive
 )
 
-var opNames = [...]string{"none", "accept", "connect", "recv", "send", "readable", "writable", "close", "timer"}
+var opNames = [...]string{"none", "accept", "connect", "recv", "send", "readable", "writable", "close", "timer", "receive"}
 
 func (o Op) String() string { return opNames[o] }
 
@@ -148,7 +170,7 @@ type Completion struct {
 	Op    Op
 	More  bool          // further completions of this operation follow
 	Err   syscall.Errno // 0: fine
-	N     int           // bytes moved by Recv or Send
+	N     int           // bytes moved by Recv or Send; datagrams of Receive
 	Sock  Sock          // the socket of the operation; for Accept the new one, 0 in its final completion
 	Buf   Buf           // Recv: data, lent to the handler; Send: the buffer, handed back
 }
@@ -166,4 +188,6 @@ type Stats struct {
 	Pending int    // operations without their final completion
 	Turns   uint64 // waits for events
 	Posts   uint64 // functions run
+	Sent    uint64 // datagrams sent
+	Lost    uint64 // datagrams that Transmit could not send
 }

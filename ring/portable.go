@@ -104,6 +104,7 @@ func (p *portable) Run() error {
 		p.turns++
 		p.tick()
 		p.takeReports()
+		p.grams.flush()
 		p.readReady()
 		p.expire()
 		p.dispatch()
@@ -195,8 +196,13 @@ func (p *portable) end() {
 func (p *portable) Close(s Sock, t Token) {
 	so := p.begin(s, OpClose, t)
 	ns := p.of(s)
-	if so.live(OpRecv) {
-		p.finish(so, OpRecv, syscall.ECANCELED, 0, 0)
+	if so.datagram {
+		p.grams.flush() // while it is open
+	}
+	for _, op := range [...]Op{OpRecv, OpReceive} {
+		if so.live(op) {
+			p.finish(so, op, syscall.ECANCELED, 0, 0)
+		}
 	}
 	if so.live(OpSend) && !ns.sending {
 		p.finish(so, OpSend, syscall.ECANCELED, 0, so.buf)
@@ -221,8 +227,8 @@ func (p *portable) Cancel(s Sock, op Op) {
 		return
 	}
 	switch ns := p.of(s); op {
-	case OpRecv:
-		p.finish(so, OpRecv, syscall.ECANCELED, 0, 0) // its goroutine may go on waiting, for the next Recv
+	case OpRecv, OpReceive:
+		p.finish(so, op, syscall.ECANCELED, 0, 0) // its goroutine may go on waiting, for the next Recv
 	case OpAccept, OpConnect:
 		ns.shut()
 	}
@@ -254,6 +260,8 @@ func (p *portable) Abort(s Sock) {
 func (p *portable) FD(s Sock) int {
 	ns := p.of(s)
 	switch {
+	case ns.so.datagram:
+		return int(ns.so.fd)
 	case ns.listener != nil:
 		return ns.listener.FD()
 	case ns.conn == nil:
@@ -266,6 +274,9 @@ func (p *portable) FD(s Sock) int {
 func (p *portable) Local(s Sock) netip.AddrPort {
 	ns := p.of(s)
 	switch {
+	case ns.gram != nil:
+		a := ns.gram.Addr()
+		return a.AddrPort
 	case ns.listener != nil:
 		a := ns.listener.Addr()
 		return a.AddrPort

@@ -39,14 +39,19 @@ type netSock struct {
 	// of a connection
 	conn    streamConn // nil until it is made, and after Close
 	io      rawIO
-	noDelay bool               // for Connect
-	dial    context.CancelFunc // ends Connect; nil: none pending
-	reader  chan struct{}      // asks the reader to await; nil: not started
-	writer  chan []byte        // tells the writer what to write; nil: not started
-	await   bool               // the reader is at work
-	sending bool               // the writer is at work, and has the memory of the buffer
-	listed  bool               // in portable.ready
-	broken  syscall.Errno      // found by the reader, and gone from the kernel
+	look    interface{ await() syscall.Errno } // what the reader does
+	noDelay bool                               // for Connect
+	dial    context.CancelFunc                 // ends Connect; nil: none pending
+	reader  chan struct{}                      // asks the reader to await; nil: not started
+	writer  chan []byte                        // tells the writer what to write; nil: not started
+	await   bool                               // the reader is at work
+	sending bool                               // the writer is at work, and has the memory of the buffer
+	listed  bool                               // in portable.ready
+	broken  syscall.Errno                      // found by the reader, and gone from the kernel
+
+	// of a UDP socket
+	gram     *sock.DatagramSocket
+	gramConn *net.UDPConn // for the reader
 }
 
 // of is the netSock of s.
@@ -74,6 +79,7 @@ func (p *portable) adopt(ns *netSock, c net.Conn, noDelay bool) {
 	}
 	ns.conn = c.(streamConn)
 	ns.io = p.newIO(ns.conn)
+	ns.look = ns.io
 }
 
 // shut closes what ns has open, and so ends what goroutines do for it.
@@ -89,6 +95,7 @@ func (ns *netSock) shut() {
 		ns.conn.Close()
 		ns.conn = nil
 	}
+	ns.shutGram()
 }
 
 // endWorkers ends the goroutines that wait for work.
@@ -166,18 +173,18 @@ func (p *portable) readPiece(ns *netSock) {
 // askReader lets the reader wait for something to read.
 func (p *portable) askReader(ns *netSock) {
 	if ns.reader == nil {
-		io, asked := ns.io, make(chan struct{}, 1)
+		look, asked := ns.look, make(chan struct{}, 1)
 		ns.reader = asked
-		p.workers.Go(func() { p.runReader(ns, io, asked) })
+		p.workers.Go(func() { p.runReader(ns, look.await, asked) })
 	}
 	ns.await = true
 	ns.out++
 	ns.reader <- struct{}{}
 }
 
-func (p *portable) runReader(ns *netSock, io rawIO, asked <-chan struct{}) {
+func (p *portable) runReader(ns *netSock, await func() syscall.Errno, asked <-chan struct{}) {
 	for range asked {
-		p.report(report{on: ns, op: OpRecv, err: io.await()})
+		p.report(report{on: ns, op: OpRecv, err: await()})
 	}
 }
 
@@ -187,6 +194,10 @@ func (p *portable) readable(r *report) {
 	ns.out--
 	ns.await = false
 	ns.broken = r.err
+	if ns.so.datagram {
+		p.filled(ns)
+		return
+	}
 	if ns.so.live(OpRecv) {
 		p.list(ns)
 	}

@@ -65,7 +65,7 @@ type waiter struct {
 	onLook func(fd uintptr) bool
 }
 
-func (w *waiter) open(c streamConn) {
+func (w *waiter) open(c syscall.Conn) {
 	w.raw, _ = c.SyscallConn() // fails only for a connection that is nil
 	w.poll[0].Events = unix.POLLIN
 	w.onLook = w.look

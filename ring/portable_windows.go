@@ -16,7 +16,7 @@ type waiter struct {
 	onTurn func(fd uintptr) bool
 }
 
-func (w *waiter) open(c streamConn) {
+func (w *waiter) open(c syscall.Conn) {
 	w.raw, _ = c.SyscallConn() // fails only for a connection that is nil
 	w.onTurn = w.turn
 }

@@ -36,6 +36,7 @@ const (
 	evWrite                     // room, connected, or an error
 	evHangup                    // the peer has sent its end of stream, or more
 	evUrgent                    // urgent data is there: a read stops short at its mark
+	evLevel                     // asked for only: report as long as it lasts, not once
 
 	evAll = evRead | evWrite | evHangup | evUrgent
 )
@@ -175,7 +176,7 @@ func (r *readiness) activate(so *socket) {
 }
 
 func (so *socket) hasWork() bool {
-	return so.flags&canRead != 0 && (so.live(OpRecv) || so.live(OpAccept)) ||
+	return so.flags&canRead != 0 && (so.live(OpRecv) || so.live(OpAccept) || so.live(OpReceive)) ||
 		so.flags&canWrite != 0 && (so.live(OpSend) || so.live(OpConnect))
 }
 
@@ -198,6 +199,7 @@ func (r *readiness) tryActive() {
 			r.activate(so)
 		}
 	}
+	r.grams.flush()
 }
 
 func (r *readiness) tryWrite(so *socket) {
@@ -215,6 +217,9 @@ func (r *readiness) tryRead(so *socket) {
 		r.recv(so)
 	case so.live(OpAccept):
 		r.accept(so)
+	case so.live(OpReceive):
+		so.flags &^= canRead
+		r.receive(so)
 	}
 }
 

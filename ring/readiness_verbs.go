@@ -99,6 +99,9 @@ func (r *readiness) watch(so *socket, op Op) {
 // Cancel implements Loop.
 func (r *readiness) Cancel(s Sock, op Op) {
 	if so := r.sock(s); op != OpSend && op != OpClose && so.live(op) {
+		if op == OpReceive {
+			r.poll.remove(int(so.fd))
+		}
 		r.finish(so, op, syscall.ECANCELED, 0, 0)
 	}
 }
@@ -112,6 +115,9 @@ func (r *readiness) Abort(s Sock) { sock.SetAbort(r.FD(s)) }
 // Close implements Loop.
 func (r *readiness) Close(s Sock, t Token) {
 	so := r.begin(s, OpClose, t)
+	if so.datagram {
+		r.grams.flush() // or its number may be another's before what was transmitted on it has left
+	}
 	r.cancelAll(so)
 	if so.listener {
 		r.poll.remove(int(so.fd))

@@ -26,11 +26,15 @@ type socket struct {
 	name     Sock // with the generation of its current use
 	fd       int32
 	state    sockState
-	listener bool
+	listener bool // opened, and closed, by somebody else
+	datagram bool
+	six      bool      // a UDP socket of IPv6
+	hot      uint8     // turns in a row in which it had datagrams; see hotTurns
+	seen     uint32    // the last of those turns
 	flags    sockFlags // the engine's
 	mask     uint32    // the engine's
 
-	read  pendingOp // Accept, Recv or Readable
+	read  pendingOp // Accept, Recv, Readable or Receive
 	write pendingOp // Send or Writable
 	conn  pendingOp // Connect
 	end   pendingOp // Close
@@ -50,7 +54,7 @@ type sockFlags uint16
 // side is where an operation of kind op is noted; the kinds that exclude each other share a side.
 func (so *socket) side(op Op) *pendingOp {
 	switch op {
-	case OpAccept, OpRecv, OpReadable:
+	case OpAccept, OpRecv, OpReadable, OpReceive:
 		return &so.read
 	case OpSend, OpWritable:
 		return &so.write

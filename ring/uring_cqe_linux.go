@@ -48,6 +48,8 @@ func (u *uringLoop) complete(c *cqe) {
 			errno = sock.Error(int(so.fd))
 		}
 		u.finish(so, OpConnect, errno, 0, 0)
+	case OpReceive:
+		u.polled(so, c.res, cancelled)
 	default:
 		u.finish(so, op, resErrno(c.res), 0, 0)
 	}

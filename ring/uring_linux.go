@@ -39,6 +39,7 @@ type uringLoop struct {
 	backlog []order // for which the submission queue had no room, in order
 	lending lending
 	waiting []Sock // whose Recv goes on in the next turn; see feed
+	filled  []Sock // whose Receive has something to take; see receiveFilled
 	// doubtful are sockets of which the kernel has said last that there is more to receive; see nudge
 	doubtful []Sock
 }
@@ -157,6 +158,7 @@ func (u *uringLoop) turn() error {
 		u.tick()
 		u.reap()
 		u.nudge()
+		u.receiveFilled()
 		u.expire()
 		for n := u.queue.len(); n > 0; n -= dispatchMax {
 			u.dispatch()

@@ -40,6 +40,7 @@ const (
 	isDoubtful   // see uringLoop.doubtful
 	isNudged     // its Recv is cancelled to be submitted anew
 	unixListener // no peer addresses
+	isFilled     // a UDP socket in uringLoop.filled
 )
 
 const (
@@ -140,6 +141,8 @@ func (u *uringLoop) fill(e *sqe, o order) {
 		e.prepPollAdd(fd, unix.POLLOUT, false, uint64(o))
 	case OpRecv:
 		e.prepMultishotRecv(fd, bufGroup, u.share, uint64(o))
+	case OpReceive:
+		e.prepPollAdd(fd, unix.POLLIN, false, uint64(o))
 	case OpReadable:
 		e.prepPollAdd(fd, unix.POLLIN|unix.POLLRDHUP, false, uint64(o))
 	case OpSend:

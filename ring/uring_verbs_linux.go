@@ -69,7 +69,7 @@ func (u *uringLoop) withdraw(so *socket, op Op) {
 		u.recall(so, op)
 		return
 	}
-	so.flags &^= isWaiting // nothing else is live without being in the kernel
+	so.flags &^= isWaiting | isFilled // nothing else is live without being in the kernel
 	u.finish(so, op, syscall.ECANCELED, 0, 0)
 }
 
@@ -82,6 +82,9 @@ func (u *uringLoop) Abort(s Sock) { sock.SetAbort(u.FD(s)) }
 // Close implements Loop.
 func (u *uringLoop) Close(s Sock, t Token) {
 	so := u.begin(s, OpClose, t)
+	if so.datagram {
+		u.grams.flush() // while the number is ours
+	}
 	for _, p := range [...]*pendingOp{&so.conn, &so.read, &so.write} {
 		if p.op != OpNone && !p.done {
 			u.withdraw(so, p.op)

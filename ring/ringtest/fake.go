@@ -42,6 +42,8 @@ type Fake struct {
 	bufSize  int
 	timers   []fakeTimer // by time, then by start
 	lastTime ring.Timer
+	grams    []sock.Datagram // that are being handled
+	sent     []Transmitted
 	now      int64
 	inside   bool // a completion is being delivered
 	counts   ring.Stats
@@ -54,6 +56,7 @@ type Fake struct {
 
 type fakeSock struct {
 	listener    bool
+	datagram    bool
 	closing     bool
 	shutdown    bool
 	aborted     bool
@@ -137,7 +140,7 @@ func (f *Fake) submit(p Pending) {
 	switch {
 	case so.closing:
 		f.t.Fatalf("%v on socket %#x after close", p.Op, uint32(p.Sock))
-	case so.listener != (p.Op == ring.OpAccept) && p.Op != ring.OpClose:
+	case p.Op != ring.OpClose && !so.takes(p.Op):
 		f.t.Fatalf("%v on the wrong kind of socket", p.Op)
 	}
 	for _, q := range f.ops {
@@ -151,7 +154,7 @@ func (f *Fake) submit(p Pending) {
 func excludes(a, b ring.Op) bool {
 	side := func(o ring.Op) ring.Op {
 		switch o {
-		case ring.OpReadable:
+		case ring.OpReadable, ring.OpReceive:
 			return ring.OpRecv
 		case ring.OpWritable:
 			return ring.OpSend

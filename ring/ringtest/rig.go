@@ -40,8 +40,9 @@ type rig struct {
 // result is a completion, with a copy of its data.
 type result struct {
 	ring.Completion
-	data []byte
-	seq  int // counts all completions of the rig
+	data  []byte
+	grams []sock.Datagram
+	seq   int // counts all completions of the rig
 }
 
 // newRig starts a loop that is stopped, and whose leavings are counted, when the test ends.
@@ -103,6 +104,9 @@ func (r *rig) Complete(c *ring.Completion) {
 	}
 	res := result{Completion: *c, seq: r.seq}
 	r.seq++
+	if c.Op == ring.OpReceive && c.More {
+		res.grams = cloneDatagrams(r.l.Datagrams())
+	}
 	if c.Buf != 0 {
 		if c.Op == ring.OpRecv {
 			res.data = append([]byte(nil), r.l.Bytes(c.Buf)[:c.N]...)

@@ -29,6 +29,7 @@ func Test(t *testing.T, open func(testing.TB) ring.Loop) {
 		{"post", postCases},
 		{"limit", limitCases},
 		{"many", manyCases},
+		{"datagrams", datagramCases},
 	} {
 		t.Run(area.name, func(t *testing.T) {
 			for _, c := range area.cases {
