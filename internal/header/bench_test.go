@@ -29,7 +29,7 @@ func BenchmarkRewrite(b *testing.B) {
 				for b.Loop() {
 					r.Rewrite(Config{Mode: Mode(mode)}, client4, dst, src)
 				}
-				if r != (Rewriter{flags: r.flags, num: r.num, match: r.match}) {
+				if r.state != inStart || r.left != 0 || r.nheld != 0 {
 					b.Fatalf("not between requests: %+v", r)
 				}
 			})

@@ -139,7 +139,7 @@ func (w *work) value() {
 	case forwarded:
 		w.forwardedValue(text, eol)
 	case dropped:
-		w.last = w.pos
+		w.omit(w.last, w.pos)
 	}
 	if !ok {
 		w.pos = from
