@@ -61,7 +61,7 @@ func (p *Pump) measure(r *Relay, d Dir, n int) {
 		f.full, r.flow[1-d].full = 0, 0
 		return
 	}
-	if f.full++; int(f.full)*size < bulkBytes || f.has(wantPipe|deaf) || !p.pipes.usable() {
+	if f.full++; int(f.full)*size < bulkBytes || f.has(wantPipe|deaf|copying) || !p.pipes.usable() {
 		return
 	}
 	f.flags |= wantPipe

@@ -70,6 +70,7 @@ const (
 	tapped                      // pieces go through the owner
 	wantPipe                    // turn to pipe as soon as nothing is pending
 	piping                      // strategy pipe
+	copying                     // strategy copy for good
 )
 
 func (f *flow) has(x flags) bool { return f.flags&x != 0 }
@@ -90,6 +91,16 @@ func (r *Relay) Tap(d Dir, on bool) {
 		r.flow[d].flags |= tapped
 	} else {
 		r.flow[d].flags &^= tapped
+	}
+}
+
+// KeepCopying keeps direction d in strategy copy, for an owner that has to see, or change, all that passes. With on
+// false it may turn to pipe again.
+func (r *Relay) KeepCopying(d Dir, on bool) {
+	if on {
+		r.flow[d].flags |= copying
+	} else {
+		r.flow[d].flags &^= copying
 	}
 }
 

@@ -111,6 +111,3 @@ func (s *Service) Traffic(i int) (up, down uint64) {
 	sv := s.at(i)
 	return sv.up.Load(), sv.down.Load()
 }
-
-// Last is the index that round robin chose last.
-func (s *Service) Last() int { return int(s.last.Load()) }

@@ -34,7 +34,7 @@ func (d *Daemon) Connection(n int) (control.ConnInfo, bool) {
 	if !ok {
 		return none, true
 	}
-	return control.ConnInfo{State: c.State, DownFD: c.DownFD, UpFD: c.UpFD, Client: c.Client, Server: c.Server,
+	return control.ConnInfo{State: c.State, DownFD: c.DownFD, UpFD: c.UpFD, Client: c.Client, Server: pensServer(c.Server),
 		Pending: c.PendingDown + c.PendingUp}, true
 }
 

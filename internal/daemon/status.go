@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/penlb/pen/internal/accesslog"
+	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/control"
 	"github.com/penlb/pen/internal/stats"
 )
@@ -30,7 +31,7 @@ func (d *Daemon) Snapshot() *stats.Snapshot {
 	}
 	now := d.Now()
 	for e := range d.clients.Recent(now, math.MaxInt64, st.Tracking) {
-		c := stats.Client{Index: e.Index, Age: time.Duration(now - e.LastUse), LastServer: e.Server,
+		c := stats.Client{Index: e.Index, Age: time.Duration(now - e.LastUse), LastServer: pensServer(e.Server),
 			Connects: e.Connects, Sent: e.Sent, Received: e.Received}
 		if e.Addr.IsValid() {
 			c.Addr = e.Addr.String()
@@ -41,7 +42,7 @@ func (d *Daemon) Snapshot() *stats.Snapshot {
 	for _, c := range d.proxy.All() {
 		s.ConnLast = max(s.ConnLast, c.Number)
 		s.Conns = append(s.Conns, stats.Conn{Index: c.Number, DownFD: c.DownFD, UpFD: c.UpFD, PendingDown: c.PendingDown,
-			PendingUp: c.PendingUp, Client: c.Client, Server: c.Server})
+			PendingUp: c.PendingUp, Client: c.Client, Server: pensServer(c.Server)})
 	}
 	return s
 }
@@ -126,4 +127,17 @@ func (d *Daemon) openLog(dest string) error {
 		return pensWords("Can't open logfile "+dest, err)
 	}
 	return nil
+}
+
+// pensServer is the number that pen shows for a server: those beside the table have numbers of their own.
+func pensServer(i int) int {
+	switch i {
+	case balance.Emergency:
+		return -1
+	case balance.Abuse:
+		return -2
+	case balance.None:
+		return -3
+	}
+	return i
 }

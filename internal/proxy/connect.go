@@ -62,6 +62,7 @@ func (w *Worker) choose(s *session, st *settings.Settings) {
 func (w *Worker) connect(s *session, i int, st *settings.Settings) {
 	for ; i != balance.None; i = w.proxy.Servers.Next(&st.Rules, w.client(s), int(s.first), i, w.now()) {
 		s.server = int32(i)
+		w.proxy.current.Store(s.server)
 		t := w.proxy.Servers.Target(i)
 		w.addr = sock.Addr{AddrPort: netip.AddrPortFrom(t.Addr, t.Port), Path: t.Path}
 		w.prepare(st)

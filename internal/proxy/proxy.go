@@ -36,6 +36,7 @@ type Proxy struct {
 	numbers numbers
 	pending atomic.Int32 // connects under way
 	gated   atomic.Int32 // workers that wait for wake
+	current atomic.Int32 // server chosen last
 	idlers  atomic.Int32 // connected to servers without a client
 	lastMsg atomic.Int64 // when the shortage of descriptors was last logged, in seconds
 }
@@ -80,6 +81,9 @@ func (p *Proxy) each(f func(*Worker)) {
 
 // Conns is the number of connections in use.
 func (p *Proxy) Conns() int { n, _ := p.numbers.used(); return n }
+
+// Current is the index of the server that was chosen last; 0 at first.
+func (p *Proxy) Current() int { return int(p.current.Load()) }
 
 // Idlers is the number of connections to servers that serve no client.
 func (p *Proxy) Idlers() int { return int(p.idlers.Load()) }

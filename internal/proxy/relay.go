@@ -42,12 +42,7 @@ func (w *Worker) session(s *session, c *ring.Completion) {
 		w.touch(s)
 		ev := s.relay.Complete(w.pump, c)
 		if ev == splice.Chunk {
-			d := splice.Up
-			if c.Sock == s.up {
-				d = splice.Down
-			}
-			w.seen(s, d, w.loop.Bytes(c.Buf)[:c.N])
-			ev = s.relay.Push(w.pump, d, c.Buf, 0, c.N)
+			ev = w.chunk(s, c)
 		}
 		if ev == splice.Done {
 			w.finish(s)

@@ -10,6 +10,7 @@ import (
 	"github.com/penlb/pen/internal/accesslog"
 	"github.com/penlb/pen/internal/accesslog/sink"
 	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/header"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
 	"github.com/penlb/pen/ring"
@@ -30,8 +31,9 @@ type Worker struct {
 	parked    []ring.Sock // accepted, waiting for a place
 	starved   []uint32    // sessions waiting for a descriptor, by slot
 	retry     ring.Timer
-	dirty     uint32 // first session with traffic to hand over, slot+1
-	idlers    idlers // on the first worker
+	dirty     uint32            // first session with traffic to hand over, slot+1
+	idlers    idlers            // on the first worker
+	rewriters []header.Rewriter // by slot, for the sessions with http set
 	gated     atomic.Bool
 
 	// scratch, so that nothing escapes to the heap for each connection

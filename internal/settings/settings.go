@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/header"
 )
 
 // FastClose tells whose end of stream closes both sides of a connection once the buffers are empty.
@@ -47,7 +48,8 @@ type Settings struct {
 	FastClose   FastClose
 	NoDelay     bool
 	Keepalive   bool
-	HTTP        bool // -H
+	HTTP        bool        // -H
+	Forwarded   header.Mode // what becomes of forwarded headers that clients send themselves
 	Dummy       bool
 	Transparent bool
 	UDP         bool // -U
