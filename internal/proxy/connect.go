@@ -129,7 +129,11 @@ func (w *Worker) connected(s *session, err syscall.Errno) {
 	}
 	i := int(s.server)
 	w.proxy.Servers.Release(i)
-	w.loop.Close(s.up, ring.NewToken(classOrphan, 0))
+	end := ring.NewToken(classOrphan, 0)
+	if outOfFiles(err) {
+		end = ring.NewToken(classOrphan, orphanWithoutFD)
+	}
+	w.loop.Close(s.up, end)
 	s.up, s.server = 0, balance.None
 	s.open--
 	if outOfFiles(err) {
@@ -144,6 +148,7 @@ func (w *Worker) connected(s *session, err syscall.Errno) {
 // starve makes s wait for a descriptor.
 func (w *Worker) starve(s *session, err error) {
 	s.state = waiting
-	w.starved = append(w.starved, s.slot)
 	w.exhausted(err)
+	w.giveWay()
+	w.starved = append(w.starved, s.slot)
 }

@@ -117,10 +117,13 @@ func (sl *slab) live() iter.Seq[*session] {
 const (
 	classSession  ring.Class = 1 // value: generation and slot
 	classListener ring.Class = 2 // value: index in Worker.listeners
-	classOrphan   ring.Class = 3 // sockets that no session knows any more
+	classOrphan   ring.Class = 3 // sockets that no session knows any more; value: 0 or orphanWithoutFD
 	classRetry    ring.Class = 4 // the timer of a worker that waits for descriptors
 	classIdler    ring.Class = 5 // value: generation and index in idlers
 )
+
+// orphanWithoutFD marks a socket that never got a descriptor: closing it frees none.
+const orphanWithoutFD = 1
 
 const genMask = 1<<24 - 1
 

@@ -30,6 +30,7 @@ type Worker struct {
 	listeners []*listener
 	parked    []ring.Sock // accepted, waiting for a place
 	starved   []uint32    // sessions waiting for a descriptor, by slot
+	gaveWay   bool        // one of them, or of the parked, was closed for the others since the last resume
 	retry     ring.Timer
 	dirty     uint32            // first session with traffic to hand over, slot+1
 	idlers    idlers            // on the first worker
@@ -107,7 +108,7 @@ func (w *Worker) Complete(c *ring.Completion) {
 		if c.Buf != 0 {
 			w.loop.Release(c.Buf)
 		}
-		if c.Op == ring.OpClose {
+		if c.Op == ring.OpClose && c.Token.Value() != orphanWithoutFD {
 			w.proxy.wake() // a descriptor is free
 		}
 	case classRetry:
@@ -181,6 +182,7 @@ func (w *Worker) stop() {
 
 // resume serves who waits, oldest first, and accepts again if there is still a place.
 func (w *Worker) resume() {
+	w.gaveWay = false
 	st := w.proxy.Settings.Get()
 	for n := len(w.starved); n > 0; n-- {
 		s := w.slab.at(w.starved[0])
@@ -189,7 +191,9 @@ func (w *Worker) resume() {
 			continue
 		}
 		w.choose(s, st)
-		if s.state == waiting { // still none: it is at the end of the queue now
+		if s.state == waiting { // still none: it is at the end of the queue now, and keeps its turn
+			last := len(w.starved) - 1
+			w.starved = slices.Insert(w.starved[:last], 0, s.slot)
 			return
 		}
 	}
@@ -224,15 +228,35 @@ func (w *Worker) admit() {
 }
 
 // exhausted notes that no descriptor was to be had: nothing is accepted until one is closed, or after a pause, since
-// it may be another process that frees one. A client that we have accepted and cannot serve gives way to one that is
-// being served already: otherwise those who wait could hold all descriptors and nobody would ever go on.
+// it may be another process that frees one.
 func (w *Worker) exhausted(err error) {
 	w.proxy.short(err)
 	w.wait()
-	if n := len(w.parked); n > 0 && len(w.starved) > 0 {
+	if len(w.starved) > 0 {
+		w.giveWay()
+	}
+}
+
+// giveWay closes the newest client that waits, so that its descriptor can serve another who does: otherwise those who
+// wait could hold all descriptors and nobody would ever go on. Before the next resume one is enough.
+func (w *Worker) giveWay() {
+	if w.gaveWay {
+		return
+	}
+	if n := len(w.parked); n > 0 {
 		w.loop.Abort(w.parked[n-1])
 		w.loop.Close(w.parked[n-1], ring.NewToken(classOrphan, 0))
 		w.parked = w.parked[:n-1]
+		w.gaveWay = true
+	}
+	for n := len(w.starved); n > 0 && !w.gaveWay; n-- {
+		s := w.slab.at(w.starved[n-1])
+		w.starved = w.starved[:n-1]
+		if s.state == waiting { // else it was closed meanwhile
+			w.loop.Abort(s.down)
+			w.finish(s)
+			w.gaveWay = true
+		}
 	}
 }
 
