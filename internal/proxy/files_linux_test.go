@@ -27,7 +27,7 @@ func TestFewFilesChild(t *testing.T) {
 		return // only as a child
 	}
 	r := start(t, setup{engine: engine, workers: 2, servers: confs(netip.MustParseAddrPort(addr))})
-	limit := syscall.Rlimit{Cur: uint64(sock.OpenFiles() + 17), Max: 1000}
+	limit := syscall.Rlimit{Cur: uint64(sock.OpenFiles() + 21), Max: 1000}
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
