@@ -1,0 +1,176 @@
+package dsr
+
+import (
+	"time"
+
+	"github.com/penlb/pen/dsr/wire"
+)
+
+const (
+	askEvery   = time.Second // each server is asked that often where it is, which also shows that it lives
+	deadAfter  = 3           // questions without an answer
+	askedFirst = 1           // of them are for the server's known address alone; the rest for everybody
+)
+
+// hood is the neighbourhood: the servers by number, and where they are. It is pure: time and frames are its caller's.
+type hood struct {
+	members []member // position = server number
+	byAddr  map[wire.Addr]uint16
+	free    []uint16 // numbers of members that are gone
+}
+
+// member is a server, present or past.
+type member struct {
+	addr       wire.Addr
+	weight     int
+	id         int
+	mac        wire.MAC
+	generation uint32
+	used       bool // the number is taken
+	chosen     bool // in the configuration
+	alive      bool
+	static     bool // the administrator has told where it is; it is not asked
+	waiting    int  // questions that it has not answered
+	total      Traffic
+	drained    Traffic // part of total that Drain has told
+}
+
+// set makes servers the ones that are chosen. Those that are not among them any more stay as long as they answer, for
+// the flows that they have. It fails without effect if there are too many.
+func (h *hood) set(servers []Server) error {
+	if h.byAddr == nil {
+		h.byAddr = make(map[wire.Addr]uint16)
+	}
+	wanted := make(map[wire.Addr]Server, len(servers))
+	fresh := 0
+	for _, s := range servers {
+		a := wire.AddrFrom(s.Addr)
+		if _, twice := wanted[a]; twice {
+			continue // the first of two counts
+		}
+		wanted[a] = s
+		if _, ok := h.byAddr[a]; !ok {
+			fresh++
+		}
+	}
+	if fresh > len(h.free)+MaxServers-len(h.members) {
+		return errTooMany
+	}
+	for i := range h.members {
+		m := &h.members[i]
+		if !m.used {
+			continue
+		}
+		s, ok := wanted[m.addr]
+		if m.chosen = ok; ok {
+			m.weight, m.id = s.Weight, s.ID
+			delete(wanted, m.addr)
+		} else if !m.alive {
+			h.drop(uint16(i))
+		}
+	}
+	for _, s := range servers { // in their order, not the map's
+		a := wire.AddrFrom(s.Addr)
+		if _, ok := wanted[a]; ok {
+			delete(wanted, a)
+			h.add(a, s)
+		}
+	}
+	return nil
+}
+
+func (h *hood) add(a wire.Addr, s Server) {
+	if len(h.free) == 0 {
+		h.free = append(h.free, uint16(len(h.members)))
+		h.members = append(h.members, member{})
+	}
+	n := h.free[len(h.free)-1]
+	h.free = h.free[:len(h.free)-1]
+	h.members[n] = member{addr: a, weight: s.Weight, id: s.ID, used: true, chosen: true, generation: h.members[n].generation + 1}
+	h.byAddr[a] = n
+}
+
+// drop gives up number n. What it has counted stays until the number is used again.
+func (h *hood) drop(n uint16) {
+	m := &h.members[n]
+	delete(h.byAddr, m.addr)
+	*m = member{generation: m.generation, id: m.id, total: m.total, drained: m.drained}
+	h.free = append(h.free, n)
+}
+
+// heard notes where a server is, and reports whether that is news.
+func (h *hood) heard(n neighbour) (changed bool) {
+	i, ok := h.byAddr[n.addr]
+	if !ok || h.members[i].static {
+		return false
+	}
+	m := &h.members[i]
+	changed = !m.alive || m.mac != n.mac
+	m.mac, m.alive, m.waiting = n.mac, true, 0
+	return changed
+}
+
+// setStatic notes what the administrator has told about where servers are.
+func (h *hood) setStatic(known map[wire.Addr]wire.MAC) {
+	for i := range h.members {
+		m := &h.members[i]
+		if !m.used {
+			continue
+		}
+		mac, static := known[m.addr]
+		if m.static = static; static {
+			m.mac, m.alive, m.waiting = mac, true, 0
+		}
+	}
+}
+
+// turn is due every askEvery. It gives up servers that have not answered and asks all for their address by calling
+// ask, with a zero MAC if everybody has to be asked. It reports whether a server has gone.
+func (h *hood) turn(ask func(whom wire.Addr, mac wire.MAC)) (changed bool) {
+	for i := range h.members {
+		m := &h.members[i]
+		if !m.used || m.static {
+			continue
+		}
+		if m.waiting >= deadAfter && m.alive {
+			m.alive, changed = false, true
+			if !m.chosen {
+				h.drop(uint16(i))
+				continue
+			}
+		}
+		mac := m.mac
+		if !m.alive || m.waiting >= askedFirst {
+			mac = wire.MAC{}
+		}
+		m.waiting++
+		ask(m.addr, mac)
+	}
+	return changed
+}
+
+// targets and shares are the neighbourhood as tables want it.
+func (h *hood) targets() []target {
+	list := make([]target, len(h.members))
+	for i := range h.members {
+		m := &h.members[i]
+		t := &list[i]
+		t.MAC, t.Generation = m.mac, m.generation
+		if m.alive {
+			t.Flags |= targetAlive
+		}
+		if m.chosen {
+			t.Flags |= targetChosen
+		}
+	}
+	return list
+}
+
+func (h *hood) shares() (list []share) {
+	for i := range h.members {
+		if m := &h.members[i]; m.used && m.chosen && m.alive {
+			list = append(list, share{Addr: m.addr, Weight: m.weight, Number: uint16(i)})
+		}
+	}
+	return list
+}

@@ -1,0 +1,170 @@
+package dsr
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// MaxFrame is the longest frame that is forwarded: a segment that the sender left to the network card to cut, 64 KB,
+// with its headers.
+const MaxFrame = 65536 + 64
+
+// slotBytes is the room for one frame and its vnetLen.
+const slotBytes = 65536 + 4096
+
+// sendWait is how long a frame may wait for room in the queue of the interface.
+const sendWait = 100 * time.Millisecond
+
+// worker is a thread with its socket.
+type worker struct {
+	// constant
+	fd     int
+	rcvbuf int
+	link   *wired
+	engine *Engine
+
+	// of the thread
+	fwd   *Forwarder
+	room  []byte // a slot per message
+	in    []mmsghdr
+	inIO  []unix.Iovec
+	out   []mmsghdr
+	outIO []unix.Iovec
+	sends int // messages in out
+}
+
+func newWorker(l *wired, e *Engine, f *Forwarder, batch int) (*worker, error) {
+	fd, rcvbuf, err := receiver(l.index)
+	if err != nil {
+		return nil, err
+	}
+	batch = min(max(batch, 1), MaxBatch)
+	k := &worker{fd: fd, rcvbuf: rcvbuf, link: l, engine: e, fwd: f,
+		room: make([]byte, batch*slotBytes),
+		in:   make([]mmsghdr, batch), inIO: make([]unix.Iovec, batch),
+		out: make([]mmsghdr, batch), outIO: make([]unix.Iovec, batch)}
+	for i := range batch {
+		k.inIO[i].Base = &k.room[i*slotBytes]
+		k.inIO[i].SetLen(vnetLen + MaxFrame)
+		k.in[i].Iov, k.out[i].Iov = &k.inIO[i], &k.outIO[i]
+		k.in[i].SetIovlen(1)
+		k.out[i].SetIovlen(1)
+	}
+	return k, nil
+}
+
+// run implements nic.
+func (w *wired) run() error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(w.workers))
+	for i, k := range w.workers {
+		wg.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			if errs[i] = k.run(); errs[i] != nil {
+				w.stop() // one that ends ends all
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// run takes frames until the link is stopped.
+func (k *worker) run() error {
+	poll := []unix.PollFd{{Fd: int32(k.fd), Events: unix.POLLIN}, {Fd: int32(k.link.wake), Events: unix.POLLIN}}
+	for {
+		n, err := mmsg(unix.SYS_RECVMMSG, k.fd, k.in, unix.MSG_DONTWAIT)
+		switch {
+		case err == nil:
+			k.turn(n)
+			// Under load the socket never runs dry, so the end is looked for here too.
+			if n < len(k.in) {
+				continue
+			}
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENETDOWN): // the socket works again when the interface does
+			k.engine.opts.Logf("dsr: interface %s is down", k.link.name)
+		case !errors.Is(err, unix.EAGAIN):
+			return fmt.Errorf("receive on %s: %w", k.link.name, os.NewSyscallError("recvmmsg", err))
+		}
+		timeout := -1
+		if err == nil {
+			timeout = 0
+		}
+		if _, err := unix.Poll(poll, timeout); err != nil && !errors.Is(err, unix.EINTR) {
+			return os.NewSyscallError("poll", err)
+		}
+		if poll[1].Revents != 0 {
+			return nil
+		}
+	}
+}
+
+// turn treats the frames of the first n messages.
+func (k *worker) turn(n int) {
+	now := k.engine.now()
+	t := k.engine.tables.Load()
+	for i := range n {
+		m := &k.in[i]
+		slot := k.room[i*slotBytes : (i+1)*slotBytes]
+		if m.Flags&unix.MSG_TRUNC != 0 || m.n < vnetLen {
+			k.fwd.counts.verdicts[DropSize].Add(1)
+			continue
+		}
+		v, frame := k.fwd.Process(t, slot[vnetLen:m.n], now)
+		switch v {
+		case Answered:
+			clear(slot[:vnetLen]) // nothing is left to the network card
+		case Heard:
+			k.engine.tell(k.fwd.heard)
+		}
+		if o := k.fwd.offender; o != (offence{}) {
+			k.engine.opts.Logf("tarpit: %v connects to %v port %d", o.source, o.target, o.port)
+			k.fwd.offender = offence{}
+		}
+		if frame != nil {
+			io := &k.outIO[k.sends]
+			io.Base = &slot[0]
+			io.SetLen(vnetLen + len(frame))
+			k.sends++
+		}
+	}
+	k.flush()
+}
+
+// flush sends what is in out. A frame that the interface does not take is dropped; those behind it have their chance.
+func (k *worker) flush() {
+	for at := 0; at < k.sends; {
+		n, err := mmsg(unix.SYS_SENDMMSG, k.fd, k.out[at:k.sends], 0)
+		switch {
+		case err == nil:
+			at += n
+		case errors.Is(err, unix.EINTR):
+		default:
+			k.fwd.counts.verdicts[DropSend].Add(1)
+			at++
+		}
+	}
+	k.sends = 0
+}
+
+// takeLost is how many frames the socket had no room for since the last call.
+func (k *worker) takeLost() uint64 {
+	var stats struct{ packets, drops uint32 } // struct tpacket_stats, which reading resets
+	size := uint32(unsafe.Sizeof(stats))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(k.fd), unix.SOL_PACKET, unix.PACKET_STATISTICS,
+		uintptr(unsafe.Pointer(&stats)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0
+	}
+	return uint64(stats.drops)
+}
