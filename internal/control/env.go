@@ -32,7 +32,7 @@ type Env struct {
 	// Stdout receives the replies to commands in files, as pen does it; nil discards them.
 	Stdout io.Writer
 
-	// Given is what the options on the command line have set, before the file was read.
+	// Given is what the options on the command line have set, before the file was read; until then the defaults.
 	Given settings.Settings
 
 	// set by commands on the command line; then constant

@@ -171,6 +171,7 @@ func emptyEnv(r Runtime) (*Env, *logLines) {
 		Clients:  client.New(settings.Default().ClientsMax),
 		Runtime:  r,
 		Logf:     log.logf,
+		Given:    settings.Default(),
 	}, log
 }
 

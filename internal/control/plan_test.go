@@ -147,7 +147,7 @@ func TestIncludeWithMistakes(t *testing.T) {
 	if len(reply) > 0 || !errors.As(err, &wrong) {
 		t.Errorf("reply %q, error %v", reply, err)
 	}
-	want := dir + "/cfg:2: debug: x is not a number: want -2147483648 to 2147483647; nothing of it is in effect\n"
+	want := dir + "/cfg:2: debug: x is not a number: want -2147483648 to 2147483647\n"
 	if d := cmp.Diff(want, log.String()); d != "" {
 		t.Errorf("log (-want +got):\n%s", d)
 	}

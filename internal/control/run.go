@@ -67,10 +67,13 @@ func (e *Env) execute(line string, from Position, t Trust) (reply []byte, err er
 	return reply, err
 }
 
-// include executes the files of a plan. What is wrong with them is logged, for the caller may be far away.
+// include executes the files of a plan, or nothing of them if something is wrong: that is logged, for plain replies
+// have no word for it.
 func (e *Env) include(p *plan, json bool) (reply []byte, err error) {
 	if len(p.problems) > 0 {
-		e.Logf("%v; nothing of it is in effect", p.problems)
+		for _, problem := range p.problems {
+			e.Logf("%v", problem)
+		}
 		if json {
 			reply = jsonError(p.problems.text())
 		}

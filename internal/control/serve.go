@@ -50,7 +50,7 @@ const (
 )
 
 func newServer(e *Env) *server {
-	s := &server{env: e, maxClients: 64, grace: 100 * time.Millisecond, patience: 5 * time.Second, pause: time.Second, drain: time.Second}
+	s := &server{env: e, maxClients: 64, grace: 250 * time.Millisecond, patience: 5 * time.Second, pause: time.Second, drain: time.Second}
 	s.changed.L = &s.mu
 	return s
 }

@@ -145,7 +145,7 @@ func source(c *call) {
 
 func sourceSave(_ *Env, s *settings.Settings) []string {
 	if !s.Source.IsValid() {
-		return nil
+		return []string{"source 0.0.0.0"}
 	}
 	return []string{"source " + s.Source.String()}
 }

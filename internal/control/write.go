@@ -36,7 +36,7 @@ func write(c *call) {
 }
 
 // configuration is everything that commands can set, as commands: first what pen writes, in its order, then what it
-// forgets, where that is not the default.
+// forgets, where that is not the default or where the command line says otherwise.
 func (c *call) configuration(file string) []byte {
 	var b bytes.Buffer
 	now := time.Unix(0, c.Runtime.Now())
@@ -50,7 +50,7 @@ func (c *call) configuration(file string) []byte {
 				continue
 			}
 			lines := cmd.save(c.Env, current)
-			if late && slices.Equal(lines, cmd.save(c.Env, &standard)) {
+			if late && slices.Equal(lines, cmd.save(c.Env, &standard)) && slices.Equal(lines, cmd.save(c.Env, &c.Given)) {
 				continue
 			}
 			for _, line := range lines {

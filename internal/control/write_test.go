@@ -187,7 +187,7 @@ func drawEntry(t *rapid.T) acl.Entry {
 // drawCommandLine draws options -O, of commands that a file does not hold as well as of others.
 func drawCommandLine(t *rapid.T) []string {
 	return rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"control_dir /var/lib/pen", "control_mode 0660 adm", "control_mode 660",
-		"engine epoll", "threads 3", "json mode", "blacklist 12abc", "server 0 address 10.9.9.9 port 9", "no frob"}), 0, 4,
+		"engine epoll", "threads 3", "json mode", "blacklist 12abc", "transparent", "idle_timeout 7", "source 10.0.0.1", "server 0 address 10.9.9.9 port 9", "no frob"}), 0, 4,
 		rapid.ID).Draw(t, "command line")
 }
 
