@@ -80,6 +80,9 @@ var streams = []struct {
 	{"not HTTP after all", Config{}, "GET / HTTP/1.1\r\n$\r\n\x00GET / HTTP/1.1\r\n\r\n", raw},
 	{"control characters for those in HTTP", Config{}, "GET / HTTP\x0f1.1\r\n\r\n", raw},
 	{"a letter behind the version", Config{}, "GET / HTTP/1.1x\r\n\r\n", raw},
+	{"a NUL in the first line", Config{Mode: Strict}, "GET \x00\r\nGET / HTTP/1.1\r\n\r\n", raw},
+	{"a CR in the first line", Config{Mode: Strict}, "GET / HTTP/1.1\rA: b\r\n\r\n", raw},
+	{"a CR that ends nothing", Config{}, "GET / HTTP/1.1\r\n$\rx\r\n\r\nGET / HTTP/1.1\r\n\r\n", raw},
 	{"no minor version", Config{}, "GET / HTTP/1.\r\n\r\n", raw},
 }
 
@@ -172,7 +175,18 @@ func TestMalformed(t *testing.T) {
 			if diff := cmp.Diff(headOut+tt.fault+more, got); diff != "" || !r.Raw() {
 				t.Errorf("keep: raw %v (-want +got):\n%s", r.Raw(), diff)
 			}
+			var pieces [][]byte
+			for i := range len(in) {
+				pieces = append(pieces, []byte{in[i]})
+			}
+			if parts, _ := run(t, Config{}, client4, Extra+1, pieces...); parts != got {
+				t.Errorf("keep, in bytes: %q, want %q", parts, got)
+			}
 			for _, m := range []Mode{Append, Strict} {
+				parts, r := run(t, Config{Mode: m}, client4, Extra+1, pieces...)
+				if !r.Refused() || !strings.HasPrefix(headOut+tt.fault, parts) || parts == headOut+tt.fault {
+					t.Errorf("mode %d, in bytes: refused %v, %q", m, r.Refused(), parts)
+				}
 				got, r := run(t, Config{Mode: m}, client4, 4096, []byte(in), []byte(more))
 				if diff := cmp.Diff(headOut, got); diff != "" || !r.Refused() {
 					t.Errorf("mode %d: refused %v (-want +got):\n%s", m, r.Refused(), diff)
