@@ -59,6 +59,13 @@ type Settings struct {
 	ExitEnabled bool // -X
 	Abort       bool // abort_on_error
 
+	UDPTimeout      time.Duration // idle time after which a session ends; 0: only when room is needed
+	UDPReplyTimeout time.Duration // silence after which a server counts as dead; 0: never
+	UDPSessionsMax  int           // 0: as many as there are sockets for, up to a million
+	UDPResponses    int           // answers after which a session ends; 0: any number
+	UDPConnected    bool          // a connected socket for each session
+	UDPNoSession    bool          // forward only: answers are not expected
+
 	Source netip.Addr // local address of connections to servers; invalid: the kernel's choice
 
 	Engine  string // asked for by `engine`; empty: the best there is
@@ -85,6 +92,7 @@ func Default() Settings {
 		PendingMax:         100,
 		MultiAccept:        100,
 		ListenQueue:        500,
+		UDPTimeout:         time.Minute,
 		ConnectTimeout:     3 * time.Second, // pen(1) says 5; the program uses 3
 		SSLRenegotiateWait: time.Hour,
 	}

@@ -1,6 +1,8 @@
 package sock
 
 import (
+	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 	"strconv"
 )
@@ -61,3 +63,12 @@ func endpoint6(ip [16]byte, zone uint32, port uint16) Endpoint {
 
 // IsValid reports whether e is an address.
 func (e *Endpoint) IsValid() bool { return e.bits != 0 }
+
+// Hash is a keyed hash of e: nobody who does not know the seed can choose addresses that collide.
+func (e *Endpoint) Hash(seed maphash.Seed) uint64 {
+	var b [22]byte
+	copy(b[:], e.ip[:])
+	binary.NativeEndian.PutUint32(b[16:], e.zone)
+	binary.NativeEndian.PutUint16(b[20:], e.port)
+	return maphash.Bytes(seed, b[:])
+}

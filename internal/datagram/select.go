@@ -1,0 +1,228 @@
+package datagram
+
+import (
+	"errors"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/penlb/pen/internal/accesslog"
+	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/settings"
+	"github.com/penlb/pen/internal/sock"
+)
+
+// begin makes a session of the first datagram of a client; nil if no server is to be had.
+func (w *Worker) begin(ln *listener, d *sock.Datagram, hash uint32, st *settings.Settings) *session {
+	limit := int64(w.proxy.Limit())
+	for w.proxy.sessions.Load() >= limit && w.replace(nil) {
+	}
+	ref, known := w.proxy.Clients.Touch(d.Remote.AddrPort().Addr(), w.now(), st.Tracking)
+	s := w.table.alloc()
+	s.client, s.local, s.down = d.Remote, d.Local, ln.sock
+	s.who, s.known, s.began = ref, int32(known), w.loop.Now()
+	s.active = s.began
+	if !w.assign(s, st) {
+		w.table.free(s)
+		return nil
+	}
+	w.table.link(byClient, s, hash)
+	w.proxy.sessions.Add(1)
+	w.stats.Began++
+	w.wind(st)
+	return s
+}
+
+// policy is what the selection wants to know of a client.
+func (w *Worker) policy(a netip.AddrPort, known int32) *balance.Client {
+	w.who = balance.Client{Addr: a.Addr(), Port: a.Port(), Server: int(known)}
+	return &w.who
+}
+
+// pick chooses the first server for c.
+func (w *Worker) pick(c *balance.Client, st *settings.Settings) int {
+	if w.proxy.ACL.Permits(st.ClientACL, c.Addr) {
+		return w.proxy.Servers.Pick(&st.Rules, c, w.now())
+	}
+	return w.proxy.Servers.PickAbuse(&st.Rules, c, w.now())
+}
+
+// assign finds a server for s, and an up-socket that is free for it.
+func (w *Worker) assign(s *session, st *settings.Settings) bool {
+	c := w.policy(s.client.AddrPort(), s.known)
+	first := w.pick(c, st)
+	for i := first; i != balance.None; i = w.proxy.Servers.Next(&st.Rules, c, first, i, w.now()) {
+		err := w.reach(s, i, st)
+		if err == nil {
+			w.proxy.current.Store(int32(i))
+			w.proxy.Clients.SetServer(s.who, i, w.now())
+			s.known = int32(i)
+			return true
+		}
+		w.proxy.Servers.Release(i)
+		w.proxy.Debugf(1, "server %d: %v", i, err)
+	}
+	w.proxy.Debugf(1, "no server for client %v", s.client.AddrPort())
+	return false
+}
+
+// reach puts s on the lane of server i, whose place it has. No error is the server's fault.
+func (w *Worker) reach(s *session, i int, st *settings.Settings) error {
+	t := w.proxy.Servers.Target(i)
+	if t.Path != "" {
+		return errors.New("a Unix socket takes no UDP")
+	}
+	to := sock.EndpointOf(netip.AddrPortFrom(t.Addr, t.Port))
+	n := w.laneTo(to, i)
+	l := w.lanes[n]
+	up, err := w.takeUp(l, st)
+	for out := outOfSockets(err); out && w.replace(l); out = outOfSockets(err) {
+		up, err = w.takeUp(l, st)
+	}
+	if err != nil {
+		return err
+	}
+	w.ups[up].sessions++
+	s.up, s.lane, s.server, s.to = up, n, int32(i), to
+	w.table.link(byUp, s, w.hashUp(up, &to))
+	l.push(&w.table, s)
+	return nil
+}
+
+// outOfSockets reports whether err means that another socket can only be had if one is given up.
+func outOfSockets(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) ||
+		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EAGAIN)
+}
+
+// leave takes s from its server.
+func (w *Worker) leave(s *session) {
+	w.settle(s)
+	l := w.lanes[s.lane]
+	l.remove(&w.table, s)
+	w.table.unlink(byUp, s)
+	w.giveUp(l, s.up)
+	w.proxy.Servers.Release(int(s.server))
+	s.server, s.up, s.lane = balance.None, -1, -1
+}
+
+// fits reports whether s may stay with its server: it is not blacklisted, and still where it was.
+func (w *Worker) fits(s *session, st *settings.Settings) bool {
+	if !w.proxy.Servers.Available(&st.Rules, int(s.server), w.now()) {
+		return false
+	}
+	t := w.proxy.Servers.Target(int(s.server))
+	return s.to == sock.EndpointOf(netip.AddrPortFrom(t.Addr, t.Port))
+}
+
+// move finds another server for s. It ends, and the result is nil, if there is none.
+func (w *Worker) move(s *session, st *settings.Settings) *session {
+	w.leave(s)
+	if !w.assign(s, st) {
+		w.forget(s)
+		return nil
+	}
+	return s
+}
+
+// end ends s.
+func (w *Worker) end(s *session, cause string) {
+	if f, on := w.log.Format(); on && f == accesslog.JSON {
+		t := w.proxy.Servers.Target(int(s.server))
+		w.line = accesslog.Line{Time: w.now(), Client: s.client.AddrPort().Addr(), Server: t.Addr, Path: t.Path,
+			Up: s.count.up, Down: s.count.down, Duration: time.Duration(w.loop.Now() - s.began), Cause: cause}
+		w.log.Add(&w.line)
+	}
+	w.leave(s)
+	w.forget(s)
+}
+
+// forget frees s, which has left its server.
+func (w *Worker) forget(s *session) {
+	w.table.unlink(byClient, s)
+	w.table.free(s)
+	w.proxy.sessions.Add(-1)
+}
+
+// replace ends the session that has been idle longest, of lane l if it has one, to make room for another, and
+// reports whether there was one. It is one of this worker's: a session is short of room where it begins.
+func (w *Worker) replace(l *lane) bool {
+	var victim *session
+	if l != nil && l.oldest != 0 {
+		victim = w.table.at(l.oldest - 1)
+	} else {
+		for _, l := range w.lanes {
+			if l.oldest == 0 {
+				continue
+			}
+			if s := w.table.at(l.oldest - 1); victim == nil || s.active < victim.active {
+				victim = s
+			}
+		}
+	}
+	if victim == nil {
+		return false
+	}
+	w.stats.Replaced++
+	w.end(victim, "replaced")
+	return true
+}
+
+// blame blacklists server i, unless no other would be left: one that may be dead is better than none.
+func (w *Worker) blame(i int, st *settings.Settings) {
+	sv, now := w.proxy.Servers, w.now()
+	if !sv.Available(&st.Rules, i, now) {
+		return
+	}
+	for j := balance.Emergency; j < sv.Len(); j++ {
+		if j != i && j != balance.None && sv.Available(&st.Rules, j, now) {
+			sv.Fail(i, now)
+			return
+		}
+	}
+}
+
+// passOn forwards d without a session, for a protocol without answers.
+func (w *Worker) passOn(d *sock.Datagram, st *settings.Settings) {
+	from := d.Remote.AddrPort()
+	ref, known := w.proxy.Clients.Touch(from.Addr(), w.now(), st.Tracking)
+	c := w.policy(from, int32(known))
+	first := w.pick(c, st)
+	for i := first; i != balance.None; i = w.proxy.Servers.Next(&st.Rules, c, first, i, w.now()) {
+		ok := w.passTo(d, i, ref, st)
+		w.proxy.Servers.Release(i)
+		if ok {
+			return
+		}
+	}
+	w.stats.Refused += uint64(d.Count())
+}
+
+// passTo forwards d to server i, whose answers are strays. All lanes of a source share the first socket of its pool.
+func (w *Worker) passTo(d *sock.Datagram, i int, ref client.Ref, st *settings.Settings) bool {
+	t := w.proxy.Servers.Target(i)
+	if t.Path != "" {
+		return false
+	}
+	to := sock.EndpointOf(netip.AddrPortFrom(t.Addr, t.Port))
+	l := w.lanes[w.laneTo(to, i)]
+	if !w.source(l, st) {
+		return false
+	}
+	if len(l.pool.ups) == 0 {
+		up, err := w.openUp(l.pool, l)
+		if err != nil {
+			w.proxy.Debugf(1, "server %d: %v", i, err)
+			return false
+		}
+		l.pool.ups = append(l.pool.ups, up)
+	}
+	w.proxy.current.Store(int32(i))
+	w.proxy.Clients.SetServer(ref, i, w.now())
+	w.proxy.Clients.Add(ref, 0, uint64(len(d.Data)))
+	w.proxy.Servers.AddTraffic(i, uint64(len(d.Data)), 0)
+	w.note(d.Remote.AddrPort().Addr(), i, d)
+	w.forward(&w.ups[l.pool.ups[0]], d, &to)
+	return true
+}
