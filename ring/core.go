@@ -44,6 +44,7 @@ type core struct {
 	timers   wheel
 	bufs     pool
 	now      int64
+	spinner  spinner
 	pending  int // operations without their final completion delivered
 	turns    uint64
 	nposts   uint64

@@ -105,6 +105,9 @@ type Loop interface {
 	// StopTimer ends a timer without a completion. It is harmless on one that has completed.
 	StopTimer(t Timer)
 
+	// SetSpin changes how long the loop polls before it sleeps; at first it does not.
+	SetSpin(s Spin)
+
 	// Post runs f on the loop after all completions that the kernel had ready when it was posted. Safe from any
 	// goroutine. It reports false, and f is not run, if the loop has stopped.
 	Post(f func()) bool

@@ -24,8 +24,11 @@ type readiness struct {
 	poll        poller
 	engine      string
 	multiAccept int
-	active      []Sock // to be tried in the next turn
-	trying      []Sock // the other slice: active swaps with it
+	look        func() bool // polls once, into got
+	active      []Sock      // to be tried in the next turn
+	trying      []Sock      // the other slice: active swaps with it
+	got         int         // events that look has found
+	gotErr      error
 }
 
 // events are what a poller reports and what it is asked for.
@@ -65,6 +68,10 @@ func newReadiness(engine string, o Options) (*readiness, error) {
 		return nil, err
 	}
 	r.core.init(size, r.poll.wake)
+	r.look = func() bool {
+		r.got, r.gotErr = r.poll.wait(0)
+		return r.got != 0 || r.gotErr != nil
+	}
 	return r, nil
 }
 
@@ -136,8 +143,14 @@ func (r *readiness) turn() error {
 // scheduler, and under load there is always something: the loop then never enters a call that the runtime watches.
 func (r *readiness) wait(d time.Duration) (int, error) {
 	n, err := r.poll.wait(0)
-	if n != 0 || err != nil || d == 0 || !r.sleep() {
+	if n != 0 || err != nil || d == 0 {
 		return n, err
+	}
+	if r.spin(d, r.look) {
+		return r.got, r.gotErr
+	}
+	if !r.sleep() {
+		return 0, nil
 	}
 	defer r.awake()
 	return r.poll.wait(d)

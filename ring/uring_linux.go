@@ -31,6 +31,7 @@ type uringLoop struct {
 	wakeFD   int      // eventfd; a multishot poll of it is always armed
 	share    uint32   // bytes that a Recv takes before it waits for the next turn; 0: the kernel cannot limit it
 	features []string
+	look     func() bool // whether there is something to reap
 
 	// loop only
 	bound   bool    // the ring is enabled and ours
@@ -81,6 +82,7 @@ func openURingLoop(k kernelCalls, o Options) (*uringLoop, error) {
 		u.share = uint32(recvShare * size)
 	}
 	u.init(size, u.rouseRing)
+	u.look = func() bool { return u.ring.ready() > 0 || u.ring.unsettled() }
 	u.lending.init(&u.bufs, size)
 	if err := u.openKernel(k); err != nil {
 		u.free()
@@ -184,6 +186,10 @@ func (u *uringLoop) wait(busy bool) error {
 		return enterError(errno)
 	}
 	d := u.waitTime()
+	if d != 0 && u.spin(d, u.look) {
+		errno = u.ring.submitAndPoll()
+		d = 0
+	}
 	if d == 0 || !u.sleep() {
 		return enterError(errno)
 	}

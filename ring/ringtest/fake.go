@@ -330,6 +330,9 @@ func (f *Fake) Release(b ring.Buf) {
 	delete(f.bufs, b)
 }
 
+// SetSpin implements ring.Loop: the fake has nothing to wait for.
+func (f *Fake) SetSpin(ring.Spin) {}
+
 // Now implements ring.Loop.
 func (f *Fake) Now() int64 { return f.now }
 
