@@ -15,7 +15,7 @@ import (
 const (
 	maxNesting  = 16               // files that include files
 	maxFiles    = 1000             // files of one plan, lest two that include each other twice never end
-	maxFile     = 16 << 20         // bytes read of a file, lest an endless one holds everybody up
+	maxBytes    = 16 << 20         // of all files of one plan, lest an endless one holds everybody up
 	fileTimeout = 10 * time.Second // for pipes given as files
 )
 
@@ -81,6 +81,7 @@ type plan struct {
 	doubts   Problems // what is ignored when the plan is executed, as in pen
 	names
 	files int
+	bytes int // of all files
 }
 
 func (e *Env) newPlan(t Trust) *plan {
@@ -140,14 +141,18 @@ func (p *plan) refuse(l *planned) error {
 	return nil
 }
 
-var errFiles = errors.New("too many files include each other")
+var (
+	errFiles = errors.New("too many files include each other")
+	errLong  = fmt.Errorf("more than %d bytes of configuration", maxBytes)
+)
 
 // file plans the lines of a file. The error says that it cannot be read; what was read before is planned.
 func (p *plan) file(path string, nesting int) error {
 	if p.files++; nesting > maxNesting || p.files > maxFiles {
 		return errFiles
 	}
-	text, err := readFile(path)
+	text, err := readFile(path, maxBytes-p.bytes)
+	p.bytes += len(text)
 	n := 0
 	for line := range strings.Lines(string(text)) {
 		n++
@@ -156,15 +161,20 @@ func (p *plan) file(path string, nesting int) error {
 	return err
 }
 
-// readFile reads a file that may be a FIFO: without O_NONBLOCK one that nobody writes to would hold us in open(2).
-func readFile(path string) ([]byte, error) {
+// readFile reads a file of at most so many bytes. It may be a FIFO: without O_NONBLOCK one that nobody writes to would
+// hold us in open(2).
+func readFile(path string, most int) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	_ = f.SetReadDeadline(time.Now().Add(fileTimeout)) // pipes have deadlines, files need none
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	text, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	if len(text) > most {
+		return nil, errLong
+	}
+	return text, err
 }
 
 // finish looks the names up that the lines hold, and puts the problems into the order of the lines.

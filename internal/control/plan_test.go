@@ -66,6 +66,17 @@ func TestUnreadableFiles(t *testing.T) {
 	if err := e.RunFile(dir); err == nil {
 		t.Error("a directory was read")
 	}
+	half := strings.Repeat("#", maxBytes/2)
+	dir = files(t, map[string]string{"half": half, "long": half + half + "#", "both": "include DIR/half\ninclude DIR/half\n"})
+	if err := e.RunFile(dir + "/half"); err != nil {
+		t.Errorf("a file that is long enough: %v", err)
+	}
+	if err := e.RunFile(dir + "/long"); !errors.Is(err, errLong) {
+		t.Errorf("a file that is too long: %v", err)
+	}
+	if err := e.RunFile(dir + "/both"); err == nil || !strings.Contains(err.Error(), "both:2: include: ") {
+		t.Errorf("files that are too long together: %v", err)
+	}
 }
 
 // everyMistake is one of each kind, with what is said of it.
