@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/penlb/pen/dsr/wire"
 )
@@ -44,6 +45,33 @@ func (v VIP) String() string {
 		return s + "/udp"
 	}
 	return s
+}
+
+// ParseVIP reads ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT, and /tcp or /udp behind it; def holds where neither is there.
+// An IPv6 address with a port needs its brackets.
+func ParseVIP(s string, def Protocol) (VIP, error) {
+	place, proto, given := strings.Cut(s, "/")
+	v := VIP{Proto: def}
+	switch {
+	case !given:
+	case proto == "tcp":
+		v.Proto = TCP
+	case proto == "udp":
+		v.Proto = UDP
+	default:
+		return VIP{}, fmt.Errorf("virtual address %s: protocol %q: want tcp or udp", s, proto)
+	}
+	bare := strings.TrimSuffix(strings.TrimPrefix(place, "["), "]")
+	if a, err := netip.ParseAddr(bare); err == nil {
+		v.Addr = a.Unmap()
+		return v, nil
+	}
+	ap, err := netip.ParseAddrPort(place)
+	if err != nil || ap.Port() == 0 {
+		return VIP{}, fmt.Errorf("virtual address %s: want an IP address, with a port behind a colon or without", s)
+	}
+	v.Addr, v.Port = ap.Addr().Unmap(), ap.Port()
+	return v, nil
 }
 
 // Server is one that new clients may be given to.

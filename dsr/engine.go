@@ -2,10 +2,8 @@ package dsr
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,8 +47,8 @@ type nic interface {
 	stop()
 	// lost is how many frames the kernel had no room for.
 	lost() uint64
-	// features are what works, and what does not with the reason.
-	features() (works, lacks []string)
+	// features are what works, and what does not.
+	features() (works []string, lacks []Lack)
 	close() error
 }
 
@@ -283,11 +281,10 @@ func (e *Engine) turn(refresh bool) {
 			e.opts.Logf("dsr: %v", err)
 		}
 	}
-	alive := e.hood.targets()
 	changed := e.hood.turn(e.ask)
-	for i := range alive {
-		if m := &e.hood.members[i]; alive[i].Flags&targetAlive != 0 && !m.alive && m.used {
-			e.opts.Logf("dsr: server %v does not answer any more", m.addr)
+	for i := range e.hood.members {
+		if m := &e.hood.members[i]; m.used && m.chosen && !m.alive && m.waiting == deadAfter+1 {
+			e.opts.Logf("dsr: server %v does not answer on %s", m.addr, e.opts.Interface)
 		}
 	}
 	if changed || refresh {
@@ -359,13 +356,11 @@ func (e *Engine) Drain(f func(id int, t Traffic)) {
 	}
 }
 
-// Report says how the engine works, for an operator: whole lines.
-func (e *Engine) Report() string {
-	works, lacks := e.nic.features()
-	var b strings.Builder
-	fmt.Fprintf(&b, "engine packet on %s\nthreads %d\nfeatures %s\n", e.opts.Interface, e.opts.Threads, strings.Join(works, " "))
-	for _, l := range lacks {
-		fmt.Fprintf(&b, "without %s\n", l)
-	}
-	return b.String()
-}
+// Threads is how many forward.
+func (e *Engine) Threads() int { return e.opts.Threads }
+
+// Lack is something that the engine has to do without.
+type Lack struct{ Name, Reason string }
+
+// Features are what works, and what does not, for an operator.
+func (e *Engine) Features() (works []string, lacks []Lack) { return e.nic.features() }

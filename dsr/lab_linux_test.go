@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/penlb/pen/dsr/wire"
 	"github.com/penlb/pen/internal/testnet"
 )
@@ -109,7 +111,7 @@ func (b *bench) await(what string, ok func() bool) {
 	b.t.Helper()
 	for limit := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(limit) {
-			b.t.Fatalf("still waiting for %s\n%s\n%+v", what, b.engine.Report(), b.engine.Stats())
+			b.t.Fatalf("still waiting for %s\n%s\n%+v", what, b.log, b.engine.Stats())
 		}
 	}
 }
@@ -147,7 +149,7 @@ func (b *bench) name(from netip.Addr, addr netip.AddrPort) string {
 	b.t.Helper()
 	c, err := b.dial(from, addr)
 	if err != nil {
-		b.t.Fatalf("%v\n%s\n%+v", err, b.engine.Report(), b.engine.Stats())
+		b.t.Fatalf("%v\n%s\n%+v", err, b.log, b.engine.Stats())
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(5 * time.Second))
@@ -477,13 +479,11 @@ func TestPing(t *testing.T) {
 	}
 }
 
-func TestReport(t *testing.T) {
+func TestFeatures(t *testing.T) {
 	b := newBench(t, true)
 	b.start(Config{})
-	want := []string{"engine packet on " + b.ifs[1], "threads 2", "vnet_hdr", "fanout", "tcx_drop"}
-	for _, w := range want {
-		if got := b.engine.Report(); !strings.Contains(got, w) {
-			t.Errorf("no %q in %q", w, got)
-		}
+	works, lacks := b.engine.Features()
+	if diff := cmp.Diff([]string{"vnet_hdr", "ignore_outgoing", "filter", "fanout", "rcvbuf", "tcx_drop"}, works); diff != "" {
+		t.Errorf("%s\nlacks %v", diff, lacks)
 	}
 }

@@ -98,21 +98,22 @@ func (w *wired) lost() uint64 {
 	return w.losses.Load()
 }
 
-func (w *wired) features() (works, lacks []string) {
+func (w *wired) features() (works []string, lacks []Lack) {
 	works = []string{"vnet_hdr", "ignore_outgoing", "filter"}
 	if len(w.workers) > 1 {
 		works = append(works, "fanout")
 	}
-	for _, k := range w.workers[:1] {
-		works = append(works, fmt.Sprintf("rcvbuf=%d", k.rcvbuf))
-		if k.rcvbuf < rcvbufBytes {
-			lacks = append(lacks, "a large receive buffer: CAP_NET_ADMIN is missing")
-		}
+	if k := w.workers[0]; k.rcvbuf >= rcvbufBytes {
+		works = append(works, "rcvbuf")
+	} else {
+		lacks = append(lacks, Lack{"rcvbuf", fmt.Sprintf("only %d bytes without CAP_NET_ADMIN; see net.core.rmem_max", k.rcvbuf)})
 	}
-	if w.noDrop != nil {
-		return works, append(lacks, "drop behind the sockets: "+w.noDrop.Error())
+	if w.drop != nil {
+		works = append(works, "tcx_drop")
+	} else {
+		lacks = append(lacks, Lack{"tcx_drop", w.noDrop.Error()})
 	}
-	return append(works, "tcx_drop"), lacks
+	return works, lacks
 }
 
 func (w *wired) update(c *Config) error {

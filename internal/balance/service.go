@@ -96,6 +96,9 @@ func (s *Service) FailedAt(i int) int64 { return s.at(i).failed.Load() }
 // Available reports whether server i is in use and not blacklisted. It says nothing about limits and access lists.
 func (s *Service) Available(r *Rules, i int, now int64) bool { return s.at(i).available(r, now) }
 
+// Blacklisted reports whether server i is blacklisted, be it in use or not.
+func (s *Service) Blacklisted(r *Rules, i int, now int64) bool { return s.at(i).blacklisted(r, now) }
+
 // Conns is the number of places taken on server i.
 func (s *Service) Conns(i int) int { return int(s.at(i).conns.Load()) }
 

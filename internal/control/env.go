@@ -110,6 +110,9 @@ type Runtime interface {
 	// Engine reports which engine runs and why no better one.
 	Engine() EngineInfo
 
+	// DSR is how direct server return goes; nil if there is none.
+	DSR() *DSRInfo
+
 	// CommandLine is what `write` repeats of the command line.
 	CommandLine() CommandLine
 }

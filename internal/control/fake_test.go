@@ -128,6 +128,14 @@ func (r *fakeRuntime) Engine() EngineInfo {
 		Passed: []EnginePassed{{"uring", "it is forbidden here"}}}
 }
 
+func (r *fakeRuntime) DSR() *DSRInfo {
+	return &DSRInfo{
+		Servers: []DSRServer{{"10.0.0.3", "02:00:00:00:00:01", "alive", 3, 180}},
+		VIPs:    []DSRVIP{{"10.0.0.100:80/tcp", 3, 180}},
+		Drops:   []DSRDrop{{"denied", 2}}, Answered: 1,
+	}
+}
+
 // logLines collects what Logf says.
 type logLines struct {
 	mu   sync.Mutex

@@ -54,6 +54,8 @@ func TestReplies(t *testing.T) {
 		{"client_acl 3;client_acl 10", "0\n"},
 		{"control_acl 3;control_acl -1", "0\n"},
 		{"tarpit_acl", "tarpit_acl = -1"},
+		{"dsr_stats", "server 10.0.0.3 mac 02:00:00:00:00:01 alive packets 3 bytes 180\n" +
+			"vip 10.0.0.100:80/tcp packets 3 bytes 180\ndrop denied 2\nanswered 1\nlost 0\n"},
 		{"tarpit_acl 3", "tarpit_acl = 3"},
 		{"tarpit_acl 10", "tarpit_acl = 0"},
 		{"tarpit_acl 3;tarpit_acl -1", "tarpit_acl = -1"},
@@ -145,8 +147,12 @@ func TestSilent(t *testing.T) {
 		{"abort_on_error", func(s *set) { s.Abort = true }},
 		{"abort_on_error;no abort_on_error", nil},
 		{"ascii", func(s *set) { s.ASCII = true }},
-		{"dsr_if eth0", func(s *set) { s.DSRIf = "eth0" }},
+		{"dsr_if eth0", nil}, // effective only at start
 		{"dsr_ip 10.0.0.1", nil},
+		{"dsr_announce on", nil},
+		{"dsr_vip fd00::1", func(s *set) { s.DSRVIPs = []string{"fd00::1"} }},
+		{"dsr_vip 10.0.0.1:80/udp;dsr_vip 10.0.0.2;dsr_vip 10.0.0.2", func(s *set) { s.DSRVIPs = []string{"10.0.0.1:80/udp", "10.0.0.2"} }},
+		{"dsr_vip 10.0.0.2;no dsr_vip", nil},
 		{"dummy", func(s *set) { s.Dummy = true }},
 		{"dummy;no dummy", nil},
 		{"http", func(s *set) { s.HTTP = true }},

@@ -142,6 +142,7 @@ func drawSettings(t *rapid.T) settings.Settings {
 	s.Threads = rapid.IntRange(0, maxThreads).Draw(t, "threads")
 	s.Log = rapid.SampledFrom([]string{"", "log", "/a:b", "localhost:514", "[::1]:syslog"}).Draw(t, "log")
 	s.WebStats, s.DSRIf = optional("web_stats"), optional("dsr_if")
+	s.DSRVIPs, s.DSRAnnounce = rapid.SliceOfNDistinct(word, 0, 3, rapid.ID).Draw(t, "vips"), flag("announce")
 	s.SSLCiphers, s.SSLSNIPath, s.SSLOCSPResponse = optional("ciphers"), optional("sni"), optional("ocsp")
 	s.SSLOptions = rapid.SliceOfNDistinct(word, 0, 3, rapid.ID).Draw(t, "options")
 	s.SSLRenegotiateWait = seconds31(t, "renegotiation")

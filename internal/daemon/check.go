@@ -106,6 +106,10 @@ func (d *Daemon) checkAddresses(fileOK bool) error {
 		return errors.Join(errors.New("no address to listen at: give [host:]port or /path before the servers"),
 			d.addServers(specs, 0))
 	}
+	if d.rawPath() {
+		vip, err := d.parseVIP(listening)
+		return errors.Join(err, d.checkDSR(), d.addServers(specs, vip.Port))
+	}
 	a, err := d.parseListen(listening, netip.IPv4Unspecified())
 	port := a.AddrPort.Port()
 	if err == nil {

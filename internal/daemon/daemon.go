@@ -59,6 +59,7 @@ type Daemon struct {
 	ctlSock *sock.Listener
 
 	serving atomic.Bool
+	direct  *direct // nil: connections are proxied
 
 	// changed by one command at a time
 	listening string           // as given
@@ -151,9 +152,8 @@ func (d *Daemon) check() error {
 		asked bool
 		what  string
 	}{
-		{s.UDP, "UDP (-U)"},
+		{s.UDP && !d.rawPath(), "UDP (-U)"},
 		{d.opts.cert != "", "TLS (-E)"},
-		{s.DSRIf != "", "direct server return (dsr_if)"},
 		{s.Transparent, "transparent proxying (transparent)"},
 	} {
 		if x.asked {
@@ -173,6 +173,9 @@ func (d *Daemon) open() error {
 	}
 	listening, specs := d.listenSpec()
 	if d.listening = listening; listening == "" {
+	if d.rawPath() {
+		return d.openDSR(specs)
+	}
 		return errUsage
 	}
 	a, err := d.openListeners(d.listening)
@@ -209,6 +212,9 @@ func (d *Daemon) openLoops(limit int) error {
 	d.access = sink.New(n, d.Logf)
 	d.proxy = proxy.New(proxy.Config{Settings: d.store, Servers: d.servers, Clients: d.clients, ACL: d.acl, Log: d.access,
 		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.raw})
+	if d.rawPath() {
+		return nil // there are no connections for loops to serve
+	}
 	d.ladder = ring.Probe()
 	// A loop may accept one batch more than there is room for: those wait, and hold descriptors.
 	batch := max(1, min(s.MultiAccept, limit/(16*n)))
@@ -363,7 +369,13 @@ func (d *Daemon) serve() error {
 		}
 	}
 	var loops sync.WaitGroup
-	errs := make([]error, len(d.loops))
+	errs := make([]error, len(d.loops)+1)
+	if d.direct != nil {
+		loops.Go(func() {
+			errs[len(d.loops)] = d.direct.run()
+			d.Exit()
+		})
+	}
 	for i, l := range d.loops {
 		loops.Go(func() {
 			errs[i] = l.Run()
@@ -396,6 +408,9 @@ func (d *Daemon) serve() error {
 	cancel()
 	ctl.Wait()
 	for _, l := range d.loops {
+	if d.direct != nil {
+		d.direct.engine.Stop()
+	}
 		l.Stop()
 	}
 	loops.Wait()
@@ -418,6 +433,9 @@ func (d *Daemon) close() {
 		w.Close()
 	}
 	for _, l := range d.listeners {
+	if d.direct != nil {
+		d.direct.engine.Close()
+	}
 		l.Close()
 	}
 	if d.ctlSock != nil {

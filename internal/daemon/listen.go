@@ -70,6 +70,16 @@ func (d *Daemon) Listen(spec string, at netip.AddrPort) error {
 	if spec == d.listening {
 		return nil
 	}
+	if d.direct != nil {
+		vip, err := d.parseVIP(spec)
+		if err == nil {
+			err = d.direct.listen(vip)
+		}
+		if err == nil {
+			d.listening = spec
+		}
+		return err
+	}
 	a := sock.Addr{AddrPort: at}
 	if !at.IsValid() {
 		a.Path = spec
@@ -114,5 +124,8 @@ func (d *Daemon) ControlSpec() string {
 func (d *Daemon) SettingsChanged() {
 	if d.serving.Load() {
 		d.proxy.Refresh()
+		if d.direct != nil {
+			d.direct.refresh()
+		}
 	}
 }

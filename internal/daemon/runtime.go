@@ -15,6 +15,9 @@ func (d *Daemon) Serving() bool { return d.serving.Load() }
 func (d *Daemon) Sync() {
 	if d.serving.Load() {
 		d.proxy.Sync()
+		if d.direct != nil {
+			d.direct.sync()
+		}
 	}
 }
 
@@ -67,6 +70,9 @@ func (d *Daemon) Exit() { d.stopOnce.Do(func() { close(d.stop) }) }
 
 // Engine implements control.Runtime.
 func (d *Daemon) Engine() control.EngineInfo {
+	if d.direct != nil {
+		return d.direct.info()
+	}
 	var e control.EngineInfo
 	if len(d.loops) > 0 {
 		e.Name, e.Threads, e.Features = d.loops[0].Engine(), len(d.loops), d.loops[0].Features()

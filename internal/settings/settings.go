@@ -75,6 +75,9 @@ type Settings struct {
 	WebStats string // -w, web_stats
 	DSRIf    string // dsr_if
 
+	DSRVIPs     []string // dsr_vip, as given, in order; replaced, never appended in place
+	DSRAnnounce bool     // dsr_announce
+
 	SSLCiphers         string
 	SSLSNIPath         string
 	SSLOCSPResponse    string

@@ -1,0 +1,114 @@
+package control
+
+import (
+	"slices"
+
+	"github.com/penlb/pen/internal/settings"
+)
+
+// DSRInfo is what `dsr_stats` shows.
+type DSRInfo struct {
+	Servers  []DSRServer `json:"servers"`
+	VIPs     []DSRVIP    `json:"vips"`
+	Drops    []DSRDrop   `json:"drops"`
+	Answered uint64      `json:"answered"` // frames of our own: ARP, neighbour discovery, tarpit
+	Lost     uint64      `json:"lost"`     // frames that the kernel had no room for
+}
+
+// DSRServer is a server of direct server return.
+type DSRServer struct {
+	Addr    string `json:"address"`
+	MAC     string `json:"mac"`   // 00:00:00:00:00:00 until it has answered
+	State   string `json:"state"` // alive, dead, or leaving: it only keeps the clients that it has
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// DSRVIP is a virtual address, or a port of one.
+type DSRVIP struct {
+	Name    string `json:"vip"`
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// DSRDrop is how many frames were dropped for one cause.
+type DSRDrop struct {
+	Cause  string `json:"cause"`
+	Frames uint64 `json:"frames"`
+}
+
+// dsrIf names the interface; the path of the packets is chosen once, at start.
+func dsrIf(c *call) {
+	switch {
+	case len(c.args) == 0:
+		c.ignored("argument missing")
+	case c.args[0] != c.Settings.Get().DSRIf && c.atStart():
+		c.Settings.Update(func(s *settings.Settings) { s.DSRIf = c.args[0] })
+	}
+	c.set("dsr_if", c.Settings.Get().DSRIf)
+}
+
+func dsrIfSave(_ *Env, s *settings.Settings) []string { return []string{"dsr_if " + s.DSRIf} }
+
+func dsrAnnounce(c *call) {
+	if word := c.arg(0); word != "on" && word != "off" {
+		c.ignored("want on or off")
+	} else if on := word == "on"; on != c.Settings.Get().DSRAnnounce && c.atStart() {
+		c.Settings.Update(func(s *settings.Settings) { s.DSRAnnounce = on })
+	}
+	c.set("dsr_announce", c.Settings.Get().DSRAnnounce)
+}
+
+func dsrAnnounceSave(_ *Env, s *settings.Settings) []string {
+	if s.DSRAnnounce {
+		return []string{"dsr_announce on"}
+	}
+	return []string{"dsr_announce off"}
+}
+
+// dsrVIP adds a virtual address to the one that is listened at. Whether it is one, the daemon says.
+func dsrVIP(c *call) {
+	vip := c.arg(0)
+	if vip == "" {
+		c.ignored("argument missing")
+		return
+	}
+	c.Settings.Update(func(s *settings.Settings) {
+		if !slices.Contains(s.DSRVIPs, vip) { // a file read again adds nothing
+			s.DSRVIPs = append(slices.Clip(s.DSRVIPs), vip)
+		}
+	})
+	c.set("dsr_vips", c.Settings.Get().DSRVIPs)
+}
+
+func dsrVIPOff(c *call) {
+	c.Settings.Update(func(s *settings.Settings) { s.DSRVIPs = nil })
+	c.set("dsr_vips", []string{})
+}
+
+func dsrVIPSave(_ *Env, s *settings.Settings) []string {
+	var lines []string
+	for _, v := range s.DSRVIPs {
+		lines = append(lines, "dsr_vip "+v)
+	}
+	return lines
+}
+
+func dsrStats(c *call) {
+	info := c.Runtime.DSR()
+	if info == nil {
+		c.ignored("there is no direct server return; see dsr_if")
+		return
+	}
+	for _, s := range info.Servers {
+		c.printf("server %s mac %s %s packets %d bytes %d\n", s.Addr, s.MAC, s.State, s.Packets, s.Bytes)
+	}
+	for _, v := range info.VIPs {
+		c.printf("vip %s packets %d bytes %d\n", v.Name, v.Packets, v.Bytes)
+	}
+	for _, d := range info.Drops {
+		c.printf("drop %s %d\n", d.Cause, d.Frames)
+	}
+	c.printf("answered %d\nlost %d\n", info.Answered, info.Lost)
+	c.set("dsr", info)
+}

@@ -1,0 +1,40 @@
+package control
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// How packets go is chosen at start.
+func TestDSRAtStart(t *testing.T) {
+	t.Parallel()
+	e, r, log := newEnv(t)
+	r.serving = false
+	do(e, "dsr_if eth1", "dsr_announce off", "dsr_announce on")
+	r.serving = true
+	do(e, "dsr_if eth1", "dsr_announce on") // a file read again
+	if s := log.String(); s != "" {
+		t.Errorf("log: %s", s)
+	}
+	do(e, "dsr_if eth2", "dsr_announce off", "dsr_announce maybe", "dsr_if", "dsr_vip")
+	if s := e.Settings.Get(); s.DSRIf != "eth1" || !s.DSRAnnounce {
+		t.Errorf("settings %+v", s)
+	}
+	want := "test: dsr_if: effective only at start\ntest: dsr_announce: effective only at start\n" +
+		"test: dsr_announce: want on or off\ntest: dsr_if: argument missing\ntest: dsr_vip: argument missing\n"
+	if d := cmp.Diff(want, log.String()); d != "" {
+		t.Errorf("log (-want +got):\n%s", d)
+	}
+}
+
+func TestDSRStatsInJSON(t *testing.T) {
+	t.Parallel()
+	e, _, _ := newEnv(t)
+	want := `{"dsr":{"servers":[{"address":"10.0.0.3","mac":"02:00:00:00:00:01","state":"alive","packets":3,"bytes":180}],` +
+		`"vips":[{"vip":"10.0.0.100:80/tcp","packets":3,"bytes":180}],"drops":[{"cause":"denied","frames":2}],` +
+		`"answered":1,"lost":0}}` + "\n"
+	if d := cmp.Diff(want, do(e, "json dsr_stats")); d != "" {
+		t.Error(d)
+	}
+}
