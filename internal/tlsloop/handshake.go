@@ -1,0 +1,77 @@
+package tlsloop
+
+// Slots bound how many handshakes use a processor at a time.
+type Slots chan struct{}
+
+// NewSlots returns n slots, for all loops together.
+func NewSlots(n int) Slots { return make(Slots, n) }
+
+func (s Slots) take() { s <- struct{}{} }
+func (s Slots) give() { <-s }
+
+const (
+	recordHeader    = 5     // type, version, length: RFC 8446, 5.1
+	recordHandshake = 22    // type
+	maxRecord       = 16640 // 2^14+256, the longest that any version allows
+)
+
+// helloIsHere reports whether the first record of b, which should hold a ClientHello, is complete, or will never be
+// one. It is no judge: crypto/tls is.
+func helloIsHere(b []byte) bool {
+	switch {
+	case len(b) == 0:
+		return false
+	case b[0] != recordHandshake:
+		return true
+	case len(b) < recordHeader:
+		return false
+	}
+	n := int(b[3])<<8 | int(b[4])
+	return n > maxRecord || len(b) >= recordHeader+n
+}
+
+// greet takes the input of a handshake, and begins it when the greeting is complete.
+func (k *conn) greet(b []byte) {
+	if !k.wire.feed(b) {
+		k.pause()
+	}
+	if !k.begun && helloIsHere(k.wire.in) {
+		k.begin()
+	}
+}
+
+func (k *conn) begin() {
+	k.begun = true
+	k.loop.shaking.Go(func() {
+		k.loop.slots.take()
+		err := k.tls.Handshake()
+		k.loop.slots.give()
+		k.loop.Post(func() { k.shaken(err) })
+	})
+}
+
+// fetch sends what the handshake has to say.
+func (k *conn) fetch() {
+	if b := k.wire.take(); len(b) > 0 && !k.closing {
+		k.queue(b)
+		k.flush()
+	}
+}
+
+// resume reads on once the handshake has taken what there was.
+func (k *conn) resume() {
+	if !k.closing && !k.reading && !k.wire.live {
+		k.read()
+	}
+}
+
+// shaken takes over from the goroutine.
+func (k *conn) shaken(err error) {
+	if k.closing {
+		return
+	}
+	k.fetch()
+	k.wire.live = true
+	k.failed = err != nil
+	k.loop.done(k.token, err)
+}
