@@ -16,6 +16,7 @@ areas=(
 	test_robust
 	test_cli
 	test_penctl
+	test_udp
 )
 
 # What is left out, and why. A line goes away with the reason that it names.
@@ -23,7 +24,6 @@ left_out=(
 	"test_log: request logs, penlog, penlogd and mergelogs are not finished"
 	"test_http: X-Forwarded headers are not built"
 	"test_tls: TLS is not built"
-	"test_udp: UDP is not built"
 	"test_netns: transparent proxying and direct server return are not built"
 )
 

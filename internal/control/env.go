@@ -113,6 +113,9 @@ type Runtime interface {
 	// DSR is how direct server return goes; nil if there is none.
 	DSR() *DSRInfo
 
+	// UDP is what `udp` shows: a counter per line, and nothing without -U.
+	UDP() []Counter
+
 	// CommandLine is what `write` repeats of the command line.
 	CommandLine() CommandLine
 }

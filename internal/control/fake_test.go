@@ -121,6 +121,8 @@ func (r *fakeRuntime) Resolve(ctx context.Context, host string) (netip.Addr, err
 	return netip.Addr{}, fmt.Errorf("lookup %s: no such host", host)
 }
 
+func (r *fakeRuntime) UDP() []Counter { return []Counter{{"sessions", 3}, {"up_sockets", 2}} }
+
 func (r *fakeRuntime) CommandLine() CommandLine { return r.commandLine }
 
 func (r *fakeRuntime) Engine() EngineInfo {

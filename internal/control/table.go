@@ -113,6 +113,19 @@ func commands() []command {
 		forgotten(flag("transparent", "connect to servers from the client's address",
 			func(s *settings.Settings) *bool { return &s.Transparent })),
 
+		forgotten(onOff("udp_connected", "a connected socket towards the server for each UDP session",
+			func(s *settings.Settings) *bool { return &s.UDPConnected })),
+		forgotten(onOff("udp_nosession", "forward UDP without waiting for answers",
+			func(s *settings.Settings) *bool { return &s.UDPNoSession })),
+		forgotten(milliseconds("udp_reply_timeout", "[MILLISECONDS]", "silence after which a UDP server counts as dead, 0 never",
+			func(s *settings.Settings) *time.Duration { return &s.UDPReplyTimeout })),
+		forgotten(number("udp_responses", "[N]", "answers after which a UDP session ends, 0 for any number", "%d\n",
+			func(s *settings.Settings) *int { return &s.UDPResponses }, atLeast(0))),
+		forgotten(number("udp_sessions_max", "[N]", "UDP sessions at the same time, 0 for as many as there are sockets for", "%d\n",
+			func(s *settings.Settings) *int { return &s.UDPSessionsMax }, atLeast(0))),
+		forgotten(seconds("udp_timeout", "[SECONDS]", "time after which an idle UDP session ends, 0 when room is needed", "%d\n",
+			func(s *settings.Settings) *time.Duration { return &s.UDPTimeout }, atLeast(0))),
+
 		{name: "check", help: "with -O: read everything, say what is wrong, and end", operator: true, run: checkOnly},
 		{name: "close", args: "N", help: "close a connection", check: optionalNumber(minNumber, maxNumber), run: closeConn},
 		{name: "connection", args: "N", help: "show a connection", check: optionalNumber(minNumber, maxNumber),
@@ -142,6 +155,7 @@ func commands() []command {
 		{name: "servers", help: "show the servers", run: servers},
 		{name: "socket", args: "FD", help: "show the connection of a descriptor", check: optionalNumber(minNumber, maxNumber), run: socket},
 		{name: "status", help: "write and show the status page", run: status},
+		{name: "udp", help: "show the counters of UDP", run: udp},
 		{name: "write", args: "[FILE]", help: "write the configuration to a file", touches: writtenFile, run: write},
 	}
 }

@@ -55,7 +55,8 @@ type Daemon struct {
 	loops   []ring.Loop
 	ladder  []ring.Availability // as it was before privileges were given up
 	workers []*proxy.Worker
-	spare   int // connections that the loops may accept beyond the limit
+	udp     *udpSide // with -U, in place of the workers
+	spare   int      // connections that the loops may accept beyond the limit
 	ctlSock *sock.Listener
 
 	serving atomic.Bool
@@ -152,7 +153,6 @@ func (d *Daemon) check() error {
 		asked bool
 		what  string
 	}{
-		{s.UDP && !d.rawPath(), "UDP (-U)"},
 		{d.opts.cert != "", "TLS (-E)"},
 		{s.Transparent, "transparent proxying (transparent)"},
 	} {
@@ -173,10 +173,10 @@ func (d *Daemon) open() error {
 	}
 	listening, specs := d.listenSpec()
 	if d.listening = listening; listening == "" {
+		return errUsage
+	}
 	if d.rawPath() {
 		return d.openDSR(specs)
-	}
-		return errUsage
 	}
 	a, err := d.openListeners(d.listening)
 	if err != nil {
@@ -215,6 +215,9 @@ func (d *Daemon) openLoops(limit int) error {
 	if d.rawPath() {
 		return nil // there are no connections for loops to serve
 	}
+	if s.UDP {
+		d.udp = d.newUDP()
+	}
 	d.ladder = ring.Probe()
 	// A loop may accept one batch more than there is room for: those wait, and hold descriptors.
 	batch := max(1, min(s.MultiAccept, limit/(16*n)))
@@ -225,6 +228,10 @@ func (d *Daemon) openLoops(limit int) error {
 		}
 		d.loops = append(d.loops, l)
 		d.spare += batch
+		if d.udp != nil {
+			d.udp.addLoop(l)
+			continue
+		}
 		d.workers = append(d.workers, d.proxy.NewWorker(l, maxPipes(limit, n)))
 	}
 	return nil
@@ -351,6 +358,9 @@ func (d *Daemon) privileges() error {
 // needs are the capabilities without which the daemon could not do later what it does now: a listener on a port below
 // 1024 may have to move to another one.
 func (d *Daemon) needs() (caps []sock.Capability) {
+	if d.udp != nil && d.udp.lowPort() {
+		return append(caps, sock.CapNetBindService)
+	}
 	for _, l := range d.listeners {
 		if p := l.Addr().AddrPort.Port(); p > 0 && p < 1024 {
 			return append(caps, sock.CapNetBindService)
@@ -363,6 +373,11 @@ func (d *Daemon) needs() (caps []sock.Capability) {
 func (d *Daemon) serve() error {
 	d.proxy.MaxConns = d.maxConns()
 	d.proxy.Refresh()
+	if d.udp != nil {
+		if err := d.udp.start(d.maxConns()); err != nil {
+			return err
+		}
+	}
 	for i, w := range d.workers {
 		if err := w.Listen(d.listeners[i%len(d.listeners)]); err != nil {
 			return err
@@ -408,10 +423,10 @@ func (d *Daemon) serve() error {
 	cancel()
 	ctl.Wait()
 	for _, l := range d.loops {
+		l.Stop()
+	}
 	if d.direct != nil {
 		d.direct.engine.Stop()
-	}
-		l.Stop()
 	}
 	loops.Wait()
 	return errors.Join(errs...)
@@ -433,10 +448,13 @@ func (d *Daemon) close() {
 		w.Close()
 	}
 	for _, l := range d.listeners {
+		l.Close()
+	}
 	if d.direct != nil {
 		d.direct.engine.Close()
 	}
-		l.Close()
+	if d.udp != nil {
+		d.udp.close()
 	}
 	if d.ctlSock != nil {
 		d.ctlSock.Close()

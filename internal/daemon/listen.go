@@ -17,6 +17,9 @@ func (d *Daemon) openListeners(spec string) (sock.Addr, error) {
 	if err != nil {
 		return a, err
 	}
+	if d.udp != nil {
+		return a, d.udp.open(&a)
+	}
 	ls, err := d.listenAll(&a)
 	if err != nil {
 		return a, err
@@ -84,6 +87,13 @@ func (d *Daemon) Listen(spec string, at netip.AddrPort) error {
 	if !at.IsValid() {
 		a.Path = spec
 	}
+	if d.udp != nil {
+		if err := d.udp.move(&a); err != nil {
+			return err
+		}
+		d.listening = spec
+		return nil
+	}
 	ls, err := d.listenAll(&a)
 	if err != nil {
 		return err
@@ -123,7 +133,7 @@ func (d *Daemon) ControlSpec() string {
 // SettingsChanged implements control.Runtime.
 func (d *Daemon) SettingsChanged() {
 	if d.serving.Load() {
-		d.proxy.Refresh()
+		d.flows().Refresh()
 		if d.direct != nil {
 			d.direct.refresh()
 		}

@@ -14,7 +14,7 @@ func (d *Daemon) Serving() bool { return d.serving.Load() }
 // Sync implements control.Runtime.
 func (d *Daemon) Sync() {
 	if d.serving.Load() {
-		d.proxy.Sync()
+		d.flows().Sync()
 		if d.direct != nil {
 			d.direct.sync()
 		}
@@ -27,13 +27,13 @@ func (d *Daemon) Now() int64 { return d.began.UnixNano() + int64(time.Since(d.be
 // Connection implements control.Runtime.
 func (d *Daemon) Connection(n int) (control.ConnInfo, bool) {
 	none := control.ConnInfo{DownFD: -1, UpFD: -1} // client and server 0, as pen's slots that were never used
-	if n < 0 || n >= d.store.Get().ConnMax {
+	if n < 0 || n >= d.connRange() {
 		return none, false
 	}
 	if !d.serving.Load() {
 		return none, true
 	}
-	c, ok := d.proxy.Conn(n)
+	c, ok := d.flows().Conn(n)
 	if !ok {
 		return none, true
 	}
@@ -43,11 +43,11 @@ func (d *Daemon) Connection(n int) (control.ConnInfo, bool) {
 
 // CloseConnection implements control.Runtime.
 func (d *Daemon) CloseConnection(n int) bool {
-	if n < 0 || n >= d.store.Get().ConnMax {
+	if n < 0 || n >= d.connRange() {
 		return false
 	}
 	if d.serving.Load() {
-		d.proxy.CloseConn(n)
+		d.flows().CloseConn(n)
 	}
 	return true
 }
@@ -57,7 +57,7 @@ func (d *Daemon) SocketOwner(fd int) int {
 	if !d.serving.Load() || fd < 0 {
 		return -1
 	}
-	for _, c := range d.proxy.All() {
+	for _, c := range d.flows().All() {
 		if c.DownFD == fd || c.UpFD == fd {
 			return c.Number
 		}

@@ -74,7 +74,7 @@ func servicePort(s string) uint16 {
 	if n := control.Atoi(s); n > 0 && n < 65536 {
 		return uint16(n)
 	}
-	n, _ := net.LookupPort("tcp", s)
+	n, _ := net.LookupPort("ip", s)
 	return uint16(n)
 }
 

@@ -38,8 +38,8 @@ func (d *Daemon) Snapshot() *stats.Snapshot {
 		}
 		s.Clients = append(s.Clients, c)
 	}
-	s.Current, s.ConnUsed = d.proxy.Current(), d.proxy.Conns()
-	for _, c := range d.proxy.All() {
+	s.Current, s.ConnUsed = d.flows().Current(), d.flows().Conns()
+	for _, c := range d.flows().All() {
 		s.ConnLast = max(s.ConnLast, c.Number)
 		s.Conns = append(s.Conns, stats.Conn{Index: c.Number, DownFD: c.DownFD, UpFD: c.UpFD, PendingDown: c.PendingDown,
 			PendingUp: c.PendingUp, Client: c.Client, Server: pensServer(c.Server)})
@@ -103,7 +103,7 @@ func (d *Daemon) Idlers() int {
 	if !d.serving.Load() {
 		return 0
 	}
-	return d.proxy.Idlers()
+	return d.flows().Idlers()
 }
 
 // OpenLog implements control.Runtime. Before the daemon serves the log is only named: the user that pen will be opens
