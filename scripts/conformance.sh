@@ -23,7 +23,6 @@ areas=(
 left_out=(
 	"test_log: request logs, penlog, penlogd and mergelogs are not finished"
 	"test_http: X-Forwarded headers are not built"
-	"test_tls: TLS is not built"
 	"test_netns: transparent proxying and direct server return are not built"
 )
 

@@ -26,7 +26,7 @@ func (d *Daemon) checkOnly() error {
 		}
 	}
 	fileOK, err := d.checkFile()
-	wrong = append(wrong, err, d.check(), d.checkEngine(), d.checkControl(), d.checkAddresses(fileOK), d.checkUser(),
+	wrong = append(wrong, err, d.check(), d.checkTLS(), d.checkEngine(), d.checkControl(), d.checkAddresses(fileOK), d.checkUser(),
 		d.checkFiles())
 	if err := errors.Join(wrong...); err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 	"github.com/penlb/pen/internal/proxy"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
+	"github.com/penlb/pen/internal/tlsterm"
 	"github.com/penlb/pen/ring"
 )
 
@@ -47,6 +48,7 @@ type Daemon struct {
 	servers *balance.Service
 	clients *client.Table
 	proxy   *proxy.Proxy
+	term    *tlsterm.Terminator // nil: no TLS
 	ctl     *control.Env
 	log     *logger
 	access  *sink.Log
@@ -142,18 +144,10 @@ func (d *Daemon) configure() error {
 // check refuses what this version does not do.
 func (d *Daemon) check() error {
 	s := d.store.Get()
-	if d.opts.cert != "" {
-		if f, err := os.Open(d.opts.cert); err != nil {
-			return pensWords("Unable to create default context", err)
-		} else {
-			f.Close()
-		}
-	}
 	for _, x := range []struct {
 		asked bool
 		what  string
 	}{
-		{d.opts.cert != "", "TLS (-E)"},
 		{s.Transparent, "transparent proxying (transparent)"},
 	} {
 		if x.asked {
@@ -165,6 +159,9 @@ func (d *Daemon) check() error {
 
 // open opens everything that may need root, and looks up all names, in pen's order.
 func (d *Daemon) open() error {
+	if err := d.openTLS(); err != nil {
+		return err
+	}
 	if err := d.openLoops(fileLimit()); err != nil {
 		return err
 	}
@@ -211,7 +208,7 @@ func (d *Daemon) openLoops(limit int) error {
 	d.ctl.Clients = d.clients
 	d.access = sink.New(n, d.Logf)
 	d.proxy = proxy.New(proxy.Config{Settings: d.store, Servers: d.servers, Clients: d.clients, ACL: d.acl, Log: d.access,
-		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.raw})
+		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.raw, TLS: d.tlsConfig()})
 	if d.rawPath() {
 		return nil // there are no connections for loops to serve
 	}
@@ -222,7 +219,7 @@ func (d *Daemon) openLoops(limit int) error {
 	// A loop may accept one batch more than there is room for: those wait, and hold descriptors.
 	batch := max(1, min(s.MultiAccept, limit/(16*n)))
 	for range n {
-		l, err := ring.Open(s.Engine, ring.Options{MultiAccept: batch})
+		l, err := ring.Open(s.Engine, ring.Options{MultiAccept: batch, BufSize: d.bufSize()})
 		if err != nil {
 			return fmt.Errorf("engine: %w", err)
 		}
@@ -461,6 +458,9 @@ func (d *Daemon) close() {
 	}
 	if d.access != nil {
 		d.access.Close()
+	}
+	if d.term != nil {
+		d.term.Close()
 	}
 	d.log.close()
 }

@@ -3,21 +3,20 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/penlb/pen/internal/control"
 	"github.com/penlb/pen/internal/getopt"
 	"github.com/penlb/pen/internal/settings"
+	"github.com/penlb/pen/internal/tlsterm"
 )
 
 // options is what the command line says beside settings: those go straight into the store.
 type options struct {
 	control.CommandLine
-	control  string    // -C
-	cert     string    // -E; key, CAs and protocol are kept beside
+	control  string // -C
+	tls      tlsterm.Options
 	operands []string  // listen address, servers
 	commands []command // -O and -o, for `check`
 }
@@ -58,9 +57,6 @@ var obsolete = map[byte]string{
 	'S': "the server table grows by itself,\nmaking the -S option obsolete",
 }
 
-// protocols are the words of -L.
-var protocols = []string{"ssl23", "ssl2", "ssl3", "tls1"}
-
 // parse reads the command line from left to right. Settings and commands take effect as they are met.
 func (d *Daemon) parse(args []string) error {
 	p := getopt.New(args, optstring)
@@ -93,14 +89,8 @@ func (d *Daemon) option(o getopt.Option) error {
 		d.opts.Abuse = o.Arg
 	case 'C':
 		d.opts.control = o.Arg
-	case 'E':
-		d.opts.cert = o.Arg
-	case 'K', 'G', 'A', 'R', 'Z':
-		// They qualify -E, with which we do not start yet: see check.
-	case 'L':
-		if !slices.Contains(protocols, o.Arg) {
-			return fmt.Errorf("protocol version %s not known: -L takes %s", o.Arg, strings.Join(protocols, ", "))
-		}
+	case 'E', 'K', 'G', 'A', 'R', 'Z', 'L':
+		return d.tlsOption(o)
 	case 'F':
 		d.opts.ConfigFile = o.Arg
 	case 'O', 'o':

@@ -82,6 +82,7 @@ func (d *Daemon) reload() {
 	if err := d.access.Reopen(); err != nil {
 		d.Logf("reopen the log: %v", err)
 	}
+	d.reloadTLS()
 	f := d.opts.ConfigFile
 	if f == "" {
 		return

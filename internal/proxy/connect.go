@@ -29,12 +29,21 @@ func (w *Worker) begin(down ring.Sock, st *settings.Settings) bool {
 	s.addr, s.port, s.unix = peer.Addr().As16(), peer.Port(), !peer.IsValid()
 	ref, known := w.proxy.Clients.Touch(peer.Addr().Unmap(), w.now(), st.Tracking)
 	s.client, s.known = ref, int32(known)
-	if st.Dummy {
-		w.answer(s)
+	if w.tls != nil {
+		w.secure(s)
 		return true
 	}
-	w.choose(s, st)
+	w.serve(s, st)
 	return true
+}
+
+// serve begins with what is done for the client of s.
+func (w *Worker) serve(s *session, st *settings.Settings) {
+	if st.Dummy {
+		w.answer(s)
+		return
+	}
+	w.choose(s, st)
 }
 
 // client is what the selection wants to know of s.

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"crypto/tls"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/client"
 	"github.com/penlb/pen/internal/settings"
+	"github.com/penlb/pen/internal/tlsloop"
 )
 
 // Config is what a Proxy works with. All of it is shared with the control commands.
@@ -19,6 +22,9 @@ type Config struct {
 	Clients  *client.Table
 	ACL      *acl.Table
 	Log      *sink.Log // with a producer for each worker
+
+	// TLS is how to speak with clients; nil: as they come.
+	TLS *tls.Config
 
 	// MaxConns is what the descriptor limit allows; conn_max counts below it.
 	MaxConns int
@@ -38,12 +44,14 @@ type Proxy struct {
 	gated   atomic.Int32 // workers that wait for wake
 	current atomic.Int32 // server chosen last
 	idlers  atomic.Int32 // connected to servers without a client
+	slots   tlsloop.Slots
+	refusal atomic.Int64 // when a failed handshake was last logged, in seconds
 	lastMsg atomic.Int64 // when the shortage of descriptors was last logged, in seconds
 }
 
 // New returns a proxy without workers.
 func New(c Config) *Proxy {
-	p := &Proxy{Config: c}
+	p := &Proxy{Config: c, slots: tlsloop.NewSlots(runtime.GOMAXPROCS(0))}
 	p.Refresh()
 	return p
 }

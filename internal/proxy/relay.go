@@ -62,6 +62,8 @@ func (w *Worker) watch(s *session, st *settings.Settings) {
 // expired takes the timer of s: the server did not answer in time, or the session may have been idle for too long.
 func (w *Worker) expired(s *session) {
 	switch s.state {
+	case securing:
+		w.secured(s.token(), errHandshakeTimeout)
 	case connecting:
 		w.connected(s, syscall.ETIMEDOUT)
 	case relaying:

@@ -14,6 +14,7 @@ type state uint8
 
 const (
 	free       state = iota
+	securing         // the client's TLS handshake
 	waiting          // for a server, or for a descriptor to connect with
 	connecting       // to a server
 	relaying         // bytes pass
@@ -120,6 +121,7 @@ const (
 	classOrphan   ring.Class = 3 // sockets that no session knows any more; value: 0 or orphanWithoutFD
 	classRetry    ring.Class = 4 // the timer of a worker that waits for descriptors
 	classIdler    ring.Class = 5 // value: generation and index in idlers
+	classTLS      ring.Class = 6 // of tlsloop
 )
 
 // orphanWithoutFD marks a socket that never got a descriptor: closing it frees none.

@@ -13,6 +13,7 @@ import (
 	"github.com/penlb/pen/internal/header"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
+	"github.com/penlb/pen/internal/tlsloop"
 	"github.com/penlb/pen/ring"
 	"github.com/penlb/pen/splice"
 )
@@ -21,6 +22,7 @@ import (
 type Worker struct {
 	proxy *Proxy
 	loop  ring.Loop
+	tls   *tlsloop.Loop // the same, if clients speak TLS; else nil
 	pump  *splice.Pump
 	log   *sink.Producer
 	index int32
@@ -55,10 +57,15 @@ type listener struct {
 // NewWorker adds the part of p that runs on loop l. Call it before the loop runs; maxPipes bounds its pipes.
 func (p *Proxy) NewWorker(l ring.Loop, maxPipes int) *Worker {
 	i := len(p.workers)
-	w := &Worker{proxy: p, loop: l, pump: splice.NewPump(l, maxPipes), log: p.Log.Producer(i), index: int32(i)}
+	w := &Worker{proxy: p, log: p.Log.Producer(i), index: int32(i)}
+	if w.loop = l; p.TLS != nil {
+		w.tls = tlsloop.New(l, classTLS, p.slots, w.secured)
+		w.loop = w.tls
+	}
+	w.pump = splice.NewPump(w.loop, maxPipes)
 	w.epoch = time.Now().UnixNano() - l.Now()
 	for _, c := range []ring.Class{classSession, classListener, classOrphan, classRetry, classIdler} {
-		l.Handle(c, w)
+		w.loop.Handle(c, w)
 	}
 	p.workers = append(p.workers, w)
 	return w
@@ -91,7 +98,12 @@ func (w *Worker) Unlisten(l *sock.Listener, f func()) {
 }
 
 // Close frees what the worker still holds after its loop has ended.
-func (w *Worker) Close() { w.pump.Close() }
+func (w *Worker) Close() {
+	if w.tls != nil {
+		w.tls.Wait()
+	}
+	w.pump.Close()
+}
 
 // Complete takes every completion of the loop.
 func (w *Worker) Complete(c *ring.Completion) {
@@ -343,7 +355,7 @@ func (w *Worker) info(s *session) ConnInfo {
 		ci.UpFD = w.loop.FD(s.up)
 	}
 	switch s.state {
-	case waiting, connecting:
+	case securing, waiting, connecting:
 		ci.State = 1
 	case relaying, answering:
 		ci.State = 2

@@ -83,6 +83,10 @@ type Settings struct {
 	SSLOCSPResponse    string
 	SSLOptions         []string      // as given, in order; replaced, never appended in place
 	SSLRenegotiateWait time.Duration // ssl_client_renegotiation_interval
+	TLSMin             string        // lowest version, "1.0" to "1.3"; empty: 1.2
+	ALPN               string        // protocols, with commas between
+	TicketKeys         string        // file of session ticket keys
+	SNIStrict          bool          // clients that ask for a name without certificate are refused
 }
 
 // Default is what pen starts with.

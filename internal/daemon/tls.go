@@ -1,0 +1,107 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/penlb/pen/internal/getopt"
+	"github.com/penlb/pen/internal/tlsterm"
+)
+
+// tlsBuf is the size of the loops' buffers with TLS: what is decrypted or encrypted at once. There is no splicing then,
+// and a system call for each 16 KB costs as much as the cipher.
+const tlsBuf = 128 << 10
+
+// tlsOption takes an option of TLS.
+func (d *Daemon) tlsOption(o getopt.Option) error {
+	t := &d.opts.tls
+	switch o.Flag {
+	case 'E':
+		t.Certs = append(t.Certs, o.Arg)
+	case 'K':
+		t.Keys = append(t.Keys, o.Arg)
+	case 'G':
+		t.CAFile = o.Arg
+	case 'A':
+		t.CADir = o.Arg
+	case 'R':
+		t.Require = true
+	case 'L':
+		if words := tlsterm.Protocols(); !slices.Contains(words, o.Arg) {
+			return fmt.Errorf("protocol version %s not known: -L takes %s", o.Arg, strings.Join(words, ", "))
+		}
+		t.Protocol = o.Arg
+	case 'Z':
+		// Asked OpenSSL to work around bugs of others, which crypto/tls does not offer.
+	}
+	return nil
+}
+
+// tlsOptions is what the command line and the settings say of TLS.
+func (d *Daemon) tlsOptions() tlsterm.Options {
+	o, s := d.opts.tls, d.store.Get()
+	o.MinVersion, o.Words, o.Ciphers = s.TLSMin, s.SSLOptions, s.SSLCiphers
+	o.SNIPath, o.SNIStrict, o.OCSP = s.SSLSNIPath, s.SNIStrict, s.SSLOCSPResponse
+	o.TicketKeys, o.ALPN = s.TicketKeys, s.ALPN
+	return o
+}
+
+// openTLS reads certificates and keys, if -E asks for TLS.
+func (d *Daemon) openTLS() error {
+	if len(d.opts.tls.Certs) == 0 {
+		return nil
+	}
+	t, err := tlsterm.New(d.tlsOptions(), d.Logf)
+	if err != nil {
+		return pensWords("Unable to create default context", err)
+	}
+	d.term = t
+	return nil
+}
+
+// tlsConfig is how clients are spoken to; nil: without TLS.
+func (d *Daemon) tlsConfig() *tls.Config {
+	if d.term == nil {
+		return nil
+	}
+	return d.term.Config()
+}
+
+// bufSize is the size of the loops' buffers; 0 leaves it to them.
+func (d *Daemon) bufSize() int {
+	if d.term == nil {
+		return 0
+	}
+	return tlsBuf
+}
+
+// refreshTLS follows a change of the settings.
+func (d *Daemon) refreshTLS() {
+	if d.term == nil {
+		return
+	}
+	if err := d.term.Apply(d.tlsOptions()); err != nil {
+		d.Logf("TLS stays as it was: %v", err)
+	}
+}
+
+// reloadTLS reads the files of certificates and keys again.
+func (d *Daemon) reloadTLS() {
+	if d.term == nil {
+		return
+	}
+	if err := d.term.Reload(); err != nil {
+		d.Logf("TLS stays as it was: %v", err)
+	}
+}
+
+// checkTLS looks at certificates, keys and options of TLS.
+func (d *Daemon) checkTLS() error {
+	if err := d.openTLS(); err != nil || d.term == nil {
+		return err
+	}
+	d.term.Close()
+	return nil
+}
