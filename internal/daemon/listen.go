@@ -137,5 +137,6 @@ func (d *Daemon) SettingsChanged() {
 		if d.direct != nil {
 			d.direct.refresh()
 		}
+		d.refreshTLS()
 	}
 }
