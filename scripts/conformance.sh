@@ -16,6 +16,7 @@ areas=(
 	test_robust
 	test_cli
 	test_penctl
+	test_tls
 	test_udp
 )
 
