@@ -46,6 +46,7 @@ type Options struct {
 	Bind netip.AddrPort
 	// NoDelay sets TCP_NODELAY.
 	NoDelay bool
-	// Congestion names the congestion control of TCP (TCP_CONGESTION, Linux and FreeBSD); empty: the system's.
+	// Congestion names the congestion control of TCP (TCP_CONGESTION, Linux and FreeBSD); empty: the system's, as
+	// is one that TryCongestion would not take.
 	Congestion string
 }

@@ -40,9 +40,7 @@ func (o *Options) apply(fd, fam int) error {
 		}
 	}
 	if o.Congestion != "" {
-		if err := setCongestion(fd, o.Congestion); err != nil {
-			return err
-		}
+		setCongestion(fd, o.Congestion)
 	}
 	if !o.Bind.IsValid() || o.Bind.Addr().Is4() != (fam == unix.AF_INET) {
 		return nil

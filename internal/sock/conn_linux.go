@@ -111,10 +111,7 @@ func (o *Options) apply(fd, fam int) syscall.Errno {
 		}
 	}
 	if o.Congestion != "" {
-		if e := setsockopt(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION,
-			unsafe.Pointer(unsafe.StringData(o.Congestion)), len(o.Congestion)); e != 0 {
-			return e
-		}
+		setCongestion(fd, o.Congestion)
 	}
 	if !o.Bind.IsValid() || o.Bind.Addr().Is4() != (fam == unix.AF_INET) {
 		return 0
@@ -126,6 +123,10 @@ func (o *Options) apply(fd, fam int) syscall.Errno {
 	raw.setIP(o.Bind)
 	_, _, e := unix.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(raw.Pointer()), uintptr(raw.Len()))
 	return e
+}
+
+func setCongestion(fd int, name string) syscall.Errno {
+	return setsockopt(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, unsafe.Pointer(unsafe.StringData(name)), len(name))
 }
 
 func setInt(fd, level, name int, v int32) syscall.Errno {

@@ -45,4 +45,4 @@ func prepare(fd int) (int, error) {
 
 func noSignal(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_NOSIGPIPE, 1) }
 
-func setCongestion(int, string) error { return unix.ENOPROTOOPT }
+func setCongestion(int, string) syscall.Errno { return unix.ENOPROTOOPT }

@@ -2,8 +2,12 @@
 
 package sock
 
-import "golang.org/x/sys/unix"
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
 
 const reusePort = unix.SO_REUSEPORT
 
-func setCongestion(int, string) error { return unix.ENOPROTOOPT }
+func setCongestion(int, string) syscall.Errno { return unix.ENOPROTOOPT }
