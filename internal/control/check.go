@@ -85,6 +85,15 @@ func wantedNumber(least, most int) func(*check) {
 // wantedWord is the check of a command that takes any word.
 func wantedWord(k *check) { k.need(0, "a word") }
 
+// optionalWord is the check of a command that shows its value without argument, and takes one of few words.
+func optionalWord(words ...string) func(*check) {
+	return func(k *check) {
+		if len(k.line.args) > 0 {
+			oneOf(words...)(k)
+		}
+	}
+}
+
 // oneOf is the check of a command that takes one of few words.
 func oneOf(words ...string) func(*check) {
 	return func(k *check) {

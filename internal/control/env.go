@@ -49,6 +49,7 @@ type Env struct {
 	// guarded by mu
 
 	mu            sync.Mutex
+	countriesTold bool // that access lists name countries without a database
 	clientsChosen bool // clients_max has been given: from now on it only grows
 }
 
@@ -94,6 +95,13 @@ type Runtime interface {
 	// Settings.Log is changed by the command, after success.
 	OpenLog(dest string) error
 
+	// OpenCountries makes the database at path the one that country entries of access lists go by; empty: none.
+	// Before it serves it only is named. On error the old one stays.
+	OpenCountries(path string) error
+
+	// TryCongestion is nil if the system lets us use the congestion control of that name.
+	TryCongestion(name string) error
+
 	// Status writes the status page to file and returns it.
 	Status(file string) ([]byte, error)
 
@@ -133,6 +141,8 @@ type EngineInfo struct {
 	Name     string // empty: none yet
 	Threads  int    // loops
 	Features []string
+	Open     int            // pipes for splicing that are open
+	Used     int            // of these, such with bytes inside
 	Passed   []EnginePassed // better engines that do not run, the best first
 }
 

@@ -34,6 +34,7 @@ type fakeRuntime struct {
 	changed, syncs     int
 	exited, closed     int
 	opened             []string
+	countries          string
 	beforeSync         func() // run by Sync
 	onOpen             func() // run by OpenLog
 	resolve            func(context.Context, string) (netip.Addr, error)
@@ -94,6 +95,21 @@ func (r *fakeRuntime) OpenLog(dest string) error {
 	return r.openErr
 }
 
+func (r *fakeRuntime) OpenCountries(path string) error {
+	if path == "/broken" {
+		return errFake
+	}
+	r.countries = path
+	return nil
+}
+
+func (r *fakeRuntime) TryCongestion(name string) error {
+	if name == "nosuch" {
+		return errFake
+	}
+	return nil
+}
+
 func (r *fakeRuntime) Status(string) ([]byte, error) {
 	r.Sync()
 	if r.page == "" {
@@ -126,7 +142,7 @@ func (r *fakeRuntime) UDP() []Counter { return []Counter{{"sessions", 3}, {"up_s
 func (r *fakeRuntime) CommandLine() CommandLine { return r.commandLine }
 
 func (r *fakeRuntime) Engine() EngineInfo {
-	return EngineInfo{Name: "epoll", Threads: 2, Features: []string{"accept4"},
+	return EngineInfo{Name: "epoll", Threads: 2, Features: []string{"accept4"}, Open: 3, Used: 1,
 		Passed: []EnginePassed{{"uring", "it is forbidden here"}}}
 }
 

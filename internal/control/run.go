@@ -139,9 +139,11 @@ func (e *Env) apply(p *plan, done func(*call)) {
 	defer e.mu.Unlock()
 	draft := settings.NewStore(*e.Settings.Get())
 	before := draft.Get()
-	run := func(lists bool) {
+	lists := false // changed
+	run := func(first bool) {
 		for _, l := range p.lines {
-			if lists == (l.cmd != nil && l.cmd.lists) {
+			if first == (l.cmd != nil && l.cmd.lists) {
+				lists = lists || first
 				c := &call{Env: e, planned: l, Settings: draft, plan: p}
 				c.run()
 				done(c)
@@ -158,6 +160,9 @@ func (e *Env) apply(p *plan, done func(*call)) {
 	if s := draft.Get(); s != before {
 		e.Settings.Update(func(now *settings.Settings) { *now = *s })
 		e.Runtime.SettingsChanged()
+	}
+	if lists && e.Runtime.Serving() {
+		e.reportCountries()
 	}
 }
 

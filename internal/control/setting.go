@@ -231,12 +231,6 @@ func connMaxSave(_ *Env, s *settings.Settings) []string {
 // engines are what `engine` takes. Which of them can run here shows when one is opened.
 func engines() []string { return []string{"uring", "epoll", "kqueue", "portable", "best"} }
 
-func checkEngine(k *check) {
-	if len(k.line.args) > 0 {
-		oneOf(engines()...)(k)
-	}
-}
-
 func engine(c *call) {
 	if len(c.args) == 0 {
 		showEngine(c)

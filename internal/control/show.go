@@ -129,6 +129,9 @@ func showEngine(c *call) {
 	if len(e.Features) > 0 {
 		c.printf("features %s\n", strings.Join(e.Features, " "))
 	}
+	if e.Name != "" {
+		c.printf("spin %s\npipes %d open, %d in use\n", spinWord(c.Settings.Get().Spin), e.Open, e.Used)
+	}
 	passed := []jsonEngine{}
 	for _, p := range e.Passed {
 		c.printf("not %s: %s\n", p.Name, p.Reason)
@@ -136,6 +139,9 @@ func showEngine(c *call) {
 	}
 	c.set("engine", e.Name)
 	c.set("threads", e.Threads)
+	c.set("spin", spinWord(c.Settings.Get().Spin))
+	c.set("pipes_open", e.Open)
+	c.set("pipes_used", e.Used)
 	c.set("features", append([]string{}, e.Features...))
 	c.set("passed_over", passed)
 }

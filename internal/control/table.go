@@ -2,9 +2,12 @@ package control
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/penlb/pen/internal/acl"
+	"github.com/penlb/pen/internal/header"
 	"github.com/penlb/pen/internal/settings"
 )
 
@@ -73,6 +76,8 @@ func commands() []command {
 			func(s *settings.Settings) *bool { return &s.Abort })),
 		{name: "clients_max", args: "[N]", help: "size of the client table, never smaller than before",
 			check: optionalNumber(minNumber, maxNumber), run: clientsMax, save: clientsMaxSave, forgotten: true},
+		{name: "congestion", args: "[NAME]", help: "congestion control of connections to servers", check: checkCongestion,
+			run: congestion, no: congestionOff, save: congestionSave, forgotten: true},
 		{name: "conn_max", args: "[N]", help: "connections at the same time, never fewer than before",
 			check: optionalNumber(minNumber, maxNumber), run: connMax, save: connMaxSave, forgotten: true},
 		{name: "dsr_announce", args: "on|off", help: "tell the link at start whose the virtual addresses are now",
@@ -84,7 +89,12 @@ func commands() []command {
 		forgotten(flag("dummy", "answer like a web server, without servers",
 			func(s *settings.Settings) *bool { return &s.Dummy })),
 		{name: "engine", args: "[NAME]", help: "event engine, effective at start; without name: which one runs",
-			check: checkEngine, run: engine, save: engineSave, forgotten: true},
+			check: optionalWord(engines()...), run: engine, save: engineSave, forgotten: true},
+		forgotten(choice("forwarded", "what becomes of forwarded headers that clients send", header.Modes(),
+			func(s *settings.Settings) int { return int(s.Forwarded) },
+			func(s *settings.Settings, n int) { s.Forwarded = header.Mode(n) })),
+		{name: "geoip_db", args: "[FILE]", help: "database of countries, for access lists",
+			shows: true, touches: firstArg, run: geoIP, no: geoIPOff, save: geoIPSave, forgotten: true},
 		forgotten(seconds("idle_timeout", "[SECONDS]", "time after which an idle connection is closed, 0 never",
 			"Idle timeout: %d seconds\n",
 			func(s *settings.Settings) *time.Duration { return &s.IdleTimeout }, atLeast(0))),
@@ -94,6 +104,8 @@ func commands() []command {
 		forgotten(flag("peek", "accepted for compatibility", func(s *settings.Settings) *bool { return &s.Peek })),
 		forgotten(number("pending_max", "N", "connects under way at the same time", "",
 			func(s *settings.Settings) *int { return &s.PendingMax }, atLeast(1))),
+		{name: "spin", args: "[off|auto|MICROSECONDS]", help: "how long a loop polls before it sleeps", check: checkSpin,
+			run: spin, save: spinSave, forgotten: true},
 		{name: "source", args: "ADDRESS", help: "local address of connections to servers, 0.0.0.0 for any",
 			check: checkSource, run: source, save: sourceSave, forgotten: true},
 		forgotten(text("ssl_ciphers", "CIPHERS", "ciphers of TLS", false,
@@ -244,6 +256,25 @@ func integer(name, member, args, help, reply string, l limits,
 			}
 		},
 		save: func(_ *Env, s *settings.Settings) []string { return []string{fmt.Sprint(name, " ", get(s))} },
+	}
+}
+
+// choice is a command that sets one of few words, kept as its index, and replies the present one.
+func choice(name, help string, words []string, get func(*settings.Settings) int, set func(*settings.Settings, int)) command {
+	return command{
+		name: name, args: "[" + strings.Join(words, "|") + "]", help: help, check: optionalWord(words...),
+		run: func(c *call) {
+			if len(c.args) > 0 {
+				n := slices.Index(words, c.args[0])
+				if n < 0 {
+					c.ignored("unknown word '%s': want %s", c.args[0], strings.Join(words, ", "))
+					return
+				}
+				c.Settings.Update(func(s *settings.Settings) { set(s, n) })
+			}
+			c.showWord(name, words[get(c.Settings.Get())])
+		},
+		save: func(_ *Env, s *settings.Settings) []string { return []string{name + " " + words[get(s)]} },
 	}
 }
 

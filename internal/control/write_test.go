@@ -15,6 +15,7 @@ import (
 
 	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/balance"
+	"github.com/penlb/pen/internal/header"
 	"github.com/penlb/pen/internal/settings"
 )
 
@@ -140,6 +141,9 @@ func drawSettings(t *rapid.T) settings.Settings {
 	}
 	s.Engine = rapid.SampledFrom([]string{"", "uring", "epoll", "kqueue", "portable"}).Draw(t, "engine")
 	s.Threads = rapid.IntRange(0, maxThreads).Draw(t, "threads")
+	s.Forwarded = header.Mode(rapid.IntRange(0, 2).Draw(t, "forwarded"))
+	s.Spin = rapid.SampledFrom([]time.Duration{settings.SpinOff, settings.SpinAuto, 50 * time.Microsecond}).Draw(t, "spin")
+	s.Congestion, s.GeoIPDB = optional("congestion"), optional("geoip_db")
 	s.Log = rapid.SampledFrom([]string{"", "log", "/a:b", "localhost:514", "[::1]:syslog"}).Draw(t, "log")
 	s.WebStats, s.DSRIf = optional("web_stats"), optional("dsr_if")
 	s.DSRVIPs, s.DSRAnnounce = rapid.SliceOfNDistinct(word, 0, 3, rapid.ID).Draw(t, "vips"), flag("announce")

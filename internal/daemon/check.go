@@ -173,6 +173,7 @@ func (d *Daemon) checkFiles() error {
 			wrong = append(wrong, fmt.Errorf("web_stats: %w", err))
 		}
 	}
+	wrong = append(wrong, d.openCountries(s.GeoIPDB))
 	if f := s.SSLOCSPResponse; f != "" {
 		if _, err := os.ReadFile(f); err != nil {
 			wrong = append(wrong, fmt.Errorf("ssl_ocsp_response: %w", err))

@@ -67,6 +67,7 @@ type Daemon struct {
 	// changed by one command at a time
 	listening string           // as given
 	listeners []*sock.Listener // one per loop, or one for all
+	spin      ring.Spin        // of each loop
 	failed    error            // commands at start that must not be passed over
 
 	stopOnce sync.Once
@@ -166,6 +167,9 @@ func (d *Daemon) open() error {
 		return err
 	}
 	if err := d.openControl(); err != nil {
+		return err
+	}
+	if err := d.openCountries(d.store.Get().GeoIPDB); err != nil {
 		return err
 	}
 	listening, specs := d.listenSpec()
@@ -337,6 +341,11 @@ func (d *Daemon) privileges() error {
 	if err := dropPrivileges(d.opts.Jail, d.opts.User, d.needs()); err != nil {
 		return err
 	}
+	if c := d.store.Get().Congestion; c != "" {
+		if err := sock.TryCongestion(c); err != nil { // root may have what we now may not
+			d.Logf("%v; servers are spoken to with the system's", err)
+		}
+	}
 	if f := d.store.Get().Log; f != "" {
 		if err := d.openLog(f); err != nil {
 			return err
@@ -394,6 +403,8 @@ func (d *Daemon) serve() error {
 			d.Exit() // one loop that ends ends all
 		})
 	}
+	d.tune()
+	d.ctl.ReportCountries()
 	d.serving.Store(true)
 	ctx, cancel := context.WithCancel(context.Background())
 	var ctl sync.WaitGroup

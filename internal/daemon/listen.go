@@ -138,5 +138,6 @@ func (d *Daemon) SettingsChanged() {
 			d.direct.refresh()
 		}
 		d.refreshTLS()
+		d.tune()
 	}
 }

@@ -77,6 +77,9 @@ func (d *Daemon) Engine() control.EngineInfo {
 	if len(d.loops) > 0 {
 		e.Name, e.Threads, e.Features = d.loops[0].Engine(), len(d.loops), d.loops[0].Features()
 	}
+	if d.serving.Load() {
+		e.Open, e.Used = d.proxy.Pipes()
+	}
 	asked := d.store.Get().Engine
 	for _, a := range d.ladder {
 		switch {

@@ -83,6 +83,7 @@ func (d *Daemon) reload() {
 		d.Logf("reopen the log: %v", err)
 	}
 	d.reloadTLS()
+	d.reloadCountries()
 	f := d.opts.ConfigFile
 	if f == "" {
 		return

@@ -15,6 +15,11 @@ const (
 	Strict             // replace them
 )
 
+// Modes are the names of the modes.
+func Modes() []string { return []string{Keep: "keep", Append: "append", Strict: "strict"} }
+
+func (m Mode) String() string { return Modes()[m] }
+
 // Config is how requests are changed. The zero Config is what pen does.
 type Config struct {
 	Mode  Mode

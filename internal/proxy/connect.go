@@ -101,7 +101,7 @@ func connectTimeout(st *settings.Settings) time.Duration { return max(st.Connect
 
 // prepare sets the options of sockets towards servers.
 func (w *Worker) prepare(st *settings.Settings) {
-	w.opts = sock.Options{NoDelay: true}
+	w.opts = sock.Options{NoDelay: true, Congestion: st.Congestion}
 	if st.Source.IsValid() {
 		w.opts.Bind = netip.AddrPortFrom(st.Source, 0)
 	}

@@ -96,6 +96,18 @@ func (p *Proxy) Current() int { return int(p.current.Load()) }
 // Idlers is the number of connections to servers that serve no client.
 func (p *Proxy) Idlers() int { return int(p.idlers.Load()) }
 
+// Pipes is how many pipes for splicing the workers have open, and how many of them hold bytes.
+func (p *Proxy) Pipes() (open, used int) {
+	var mu sync.Mutex
+	p.each(func(w *Worker) {
+		mu.Lock()
+		defer mu.Unlock()
+		o, u := w.pump.Pipes()
+		open, used = open+o, used+u
+	})
+	return open, used
+}
+
 // ConnInfo describes one connection.
 type ConnInfo struct {
 	Number       int

@@ -25,6 +25,12 @@ const (
 
 func (f FastClose) String() string { return [...]string{"off", "up", "down", "both"}[f&3] }
 
+// Values of Settings.Spin beside times.
+const (
+	SpinOff  time.Duration = 0
+	SpinAuto time.Duration = -1
+)
+
 // Settings is one consistent set of values. Fields are named after the commands of penctl.
 type Settings struct {
 	Rules balance.Rules // roundrobin hash stubborn weight prio blacklist
@@ -71,6 +77,10 @@ type Settings struct {
 	Engine  string // asked for by `engine`; empty: the best there is
 	Threads int    // loops; 0: chosen at start
 
+	Spin       time.Duration // how long a loop polls before it sleeps; SpinAuto: for a small share of the time
+	Congestion string        // congestion control of connections to servers; empty: the system's
+	GeoIPDB    string        // file of the countries of addresses; empty: none
+
 	Log      string // -l, log: file name or host:port; empty: none
 	WebStats string // -w, web_stats
 	DSRIf    string // dsr_if
@@ -99,6 +109,7 @@ func Default() Settings {
 		PendingMax:         100,
 		MultiAccept:        100,
 		ListenQueue:        500,
+		Spin:               SpinOff,
 		UDPTimeout:         time.Minute,
 		ConnectTimeout:     3 * time.Second, // pen(1) says 5; the program uses 3
 		SSLRenegotiateWait: time.Hour,
