@@ -115,8 +115,13 @@ func (t *Terminator) apply(o Options) error {
 		return fmt.Errorf("ssl_ciphers %s: %w", o.Ciphers, err)
 	}
 	r.ours = slices.Contains(o.Words, preference)
+	now, old := time.Now(), t.cur.Load()
 	if r.cas, err = t.authorities(o); err != nil {
-		return err
+		if old == nil || o.CAFile != t.opts.CAFile || o.CADir != t.opts.CADir {
+			return err
+		}
+		t.logf("%v%s; the old CAs of clients stay", err, remedy(err))
+		r.cas = old.cas
 	}
 	r.pool = poolOf(r.cas)
 	if r.require && len(r.cas) == 0 && o.SNIPath == "" {
@@ -128,7 +133,6 @@ func (t *Terminator) apply(o Options) error {
 	if len(o.Certs) == 0 {
 		return errors.New("no certificate: -E names none")
 	}
-	now, old := time.Now(), t.cur.Load()
 	r.fallback = t.fallback(o)
 	if old != nil && slices.Equal(o.Certs, t.opts.Certs) && slices.Equal(o.Keys, t.opts.Keys) {
 		r.fallback.cur.Store(old.fallback.cur.Load().copy())

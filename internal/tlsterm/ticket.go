@@ -91,14 +91,17 @@ func (t *tickets) set(f file, c *tls.Config, now time.Time) error {
 	defer t.mu.Unlock()
 	was := t.from
 	t.from = f
-	if f.path == "" {
-		if was.path != "" || t.keys == nil {
-			t.keys = nil
-			t.turn(c, now)
+	switch {
+	case f.path != "":
+		if err := t.load(c); err != nil {
+			t.from = was
+			return err
 		}
-		return nil
+	case was.path != "" || t.keys == nil:
+		t.keys = nil
+		t.turn(c, now)
 	}
-	return t.load(c)
+	return nil
 }
 
 // check follows a change of the file, or makes a new key when it is time. It is called now and then.
