@@ -43,7 +43,7 @@ func (d *Daemon) checkFile() (ok bool, err error) {
 	}
 	wrong, err := d.ctl.CheckFile(f)
 	if err != nil {
-		return false, fmt.Errorf("Can't read config file '%s': %w", f, err)
+		return false, pensWords("Can't read config file '"+f+"'", err)
 	}
 	d.ctl.Stdout, d.ctl.Logf = nil, func(string, ...any) {} // all that they would get is in wrong
 	ok = d.ctl.RunFile(f) == nil
@@ -83,7 +83,7 @@ func (d *Daemon) checkControl() error {
 		}
 		wrong = append(wrong, err)
 		if d.rootControl() {
-			wrong = append(wrong, errors.New(whyNoControl))
+			wrong = append(wrong, fmt.Errorf("%s", whyNoControl)) // pen's words begin with a capital
 		}
 	}
 	if g := d.ctl.ControlGroup; g != "" {
@@ -138,7 +138,7 @@ func (d *Daemon) checkUser() error {
 	var wrong []error
 	if u := d.opts.User; u != "" {
 		if _, err := user.Lookup(u); err != nil {
-			wrong = append(wrong, fmt.Errorf("Can't getpwnam(%s): %w", u, err))
+			wrong = append(wrong, pensWords("Can't getpwnam("+u+")", err))
 		}
 	}
 	if j := d.opts.Jail; j != "" {
@@ -159,13 +159,13 @@ func (d *Daemon) checkFiles() error {
 			_, err = d.parseListen(s.Log, netip.Addr{})
 		}
 		if err != nil {
-			err = fmt.Errorf("Can't open logfile %s: %w", s.Log, err)
+			err = pensWords("Can't open logfile "+s.Log, err)
 		}
 		wrong = append(wrong, err)
 	}
 	if f := d.opts.PidFile; f != "" {
 		if err := d.writable(f); err != nil {
-			wrong = append(wrong, fmt.Errorf("Can't create pidfile %s: %w", f, err))
+			wrong = append(wrong, pensWords("Can't create pidfile "+f, err))
 		}
 	}
 	if f := s.WebStats; f != "" {

@@ -20,6 +20,7 @@ import (
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/client"
 	"github.com/penlb/pen/internal/control"
+	"github.com/penlb/pen/internal/process"
 	"github.com/penlb/pen/internal/proxy"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
@@ -50,7 +51,8 @@ type Daemon struct {
 	proxy   *proxy.Proxy
 	term    *tlsterm.Terminator // nil: no TLS
 	ctl     *control.Env
-	log     *logger
+	log     *process.Logger
+	back    *process.Background // nil in the foreground
 	access  *sink.Log
 	began   time.Time
 	stop    chan struct{}
@@ -73,11 +75,26 @@ type Daemon struct {
 	stopOnce sync.Once
 }
 
-// Main runs pen and returns its exit status: 0 fine, 1 an error, 2 the usage text.
+// Main runs pen, as a service if the system has started it as one, and returns its exit status: 0 fine, 1 an error, 2
+// the usage text.
 func Main(env Env) int {
+	log := process.NewLogger("pen", env.Stderr)
+	defer log.Close()
+	status, ok := process.Service(log, func(stop <-chan struct{}, ready func()) int {
+		env.Stop, env.Ready = stop, func(*Daemon) { ready() }
+		return run(env, log, ownConfig)
+	})
+	if ok {
+		return status
+	}
+	return run(env, log, "")
+}
+
+// run is Main once it is known whether this is a service; config is read if there is no -F.
+func run(env Env, log *process.Logger, config string) int {
 	d := &Daemon{env: env, store: settings.NewStore(settings.Default()), acl: new(acl.Table), began: time.Now(),
-		stop: make(chan struct{})}
-	d.log = newLogger(env.Stderr)
+		stop: make(chan struct{}), log: log}
+	d.opts.ConfigFile = config
 	d.servers = balance.New(d.acl)
 	d.ctl = &control.Env{Settings: d.store, Service: d.servers, ACL: d.acl, Runtime: d, Logf: d.Logf, Stdout: env.Stdout}
 	var leave exitNow
@@ -90,16 +107,18 @@ func Main(env Env) int {
 		io.WriteString(env.Stdout, usage)
 		return 2
 	default:
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			fmt.Fprintf(env.Stderr, "pen: %s\n", line)
-		}
+		log.Fail(err)
 		return 1
 	}
 }
 
 func (d *Daemon) main() error {
 	if wantsBackground(d.env.Args) {
-		return background(d.env)
+		status, err := process.Detach(d.env.Args)
+		if err == nil && status != 0 {
+			err = exitNow{status}
+		}
+		return err
 	}
 	if err := d.parse(d.env.Args[1:]); err != nil {
 		return err
@@ -119,6 +138,10 @@ func (d *Daemon) main() error {
 	}
 	defer d.close()
 	if err := d.open(); err != nil {
+		return err
+	}
+	var err error
+	if d.back, err = process.OpenBackground(d.log); err != nil {
 		return err
 	}
 	if err := d.privileges(); err != nil {
@@ -212,7 +235,7 @@ func (d *Daemon) openLoops(limit int) error {
 	d.ctl.Clients = d.clients
 	d.access = sink.New(n, d.Logf)
 	d.proxy = proxy.New(proxy.Config{Settings: d.store, Servers: d.servers, Clients: d.clients, ACL: d.acl, Log: d.access,
-		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.raw, TLS: d.tlsConfig()})
+		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.Raw, TLS: d.tlsConfig()})
 	if d.rawPath() {
 		return nil // there are no connections for loops to serve
 	}
@@ -338,7 +361,8 @@ func (d *Daemon) addServers(words []string, port uint16) error {
 
 // privileges gives up root, then opens what belongs to the new user, as pen does: pid file last.
 func (d *Daemon) privileges() error {
-	if err := dropPrivileges(d.opts.Jail, d.opts.User, d.needs()); err != nil {
+	p := process.Privileges{Jail: d.opts.Jail, User: d.opts.User, Keep: d.needs()}
+	if err := process.DropPrivileges(p); err != nil {
 		return err
 	}
 	if c := d.store.Get().Congestion; c != "" {
@@ -352,8 +376,7 @@ func (d *Daemon) privileges() error {
 		}
 	}
 	if f := d.opts.PidFile; f != "" {
-		// No newline at the end: that is pen's form.
-		if err := os.WriteFile(f, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+		if err := process.WritePID(f); err != nil {
 			d.opts.PidFile = ""
 			return pensWords("Can't create pidfile "+f, err)
 		}
@@ -417,7 +440,7 @@ func (d *Daemon) serve() error {
 		ctl.Go(func() { d.ctl.Serve(ctx, nl) })
 	}
 	signals := d.signals()
-	if err := ready(d.log); err != nil {
+	if err := d.back.Ready(0, 1, 2); err != nil {
 		d.Logf("%v", err)
 	}
 	if d.env.Ready != nil {
@@ -473,7 +496,6 @@ func (d *Daemon) close() {
 	if d.term != nil {
 		d.term.Close()
 	}
-	d.log.close()
 }
 
 // fileLimit raises the limit of open descriptors as far as it goes, and is what holds then. Where there is no such

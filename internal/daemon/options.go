@@ -8,6 +8,7 @@ import (
 
 	"github.com/penlb/pen/internal/control"
 	"github.com/penlb/pen/internal/getopt"
+	"github.com/penlb/pen/internal/process"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/tlsterm"
 )
@@ -110,8 +111,7 @@ func (d *Daemon) option(o getopt.Option) error {
 	case 'f':
 		d.opts.Foreground = true
 	case 'i':
-		fmt.Fprintln(d.env.Stderr, "Windows only")
-		return exitNow{0}
+		return d.installService(o.Arg)
 	case 'j':
 		d.opts.Jail = o.Arg
 	case 'l':
@@ -119,6 +119,9 @@ func (d *Daemon) option(o getopt.Option) error {
 	case 'p':
 		d.opts.PidFile = o.Arg
 	case 'u':
+		if process.HasServices {
+			return d.removeService(o.Arg)
+		}
 		d.opts.User = o.Arg
 	case 'w':
 		set(func(s *settings.Settings) { s.WebStats = o.Arg })

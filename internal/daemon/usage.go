@@ -34,7 +34,8 @@ Process
   -o command  the same
   -C addr     control socket: port, host:port or /path
   -X          allow the control command exit
-  -u user     run as this user
+  -u user     run as this user; on Windows: remove the service of this name
+  -i name     install pen as a service with the other options (Windows)
   -j dir      run in this directory (chroot)
   -p file     write the process number to file
   -l file     log requests to file or host:port

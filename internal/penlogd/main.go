@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -32,23 +31,25 @@ func Main(e Env) int {
 		fmt.Fprint(e.Stdout, usage)
 		return 0 // as pen
 	}
+	log := process.NewLogger("penlogd", e.Stderr)
+	defer log.Close()
 	status := 0
-	if err == nil && !o.foreground && !process.IsBackground() {
+	if err == nil && process.CanDetach && !o.foreground && !process.IsBackground() {
 		status, err = process.Detach(e.Args)
 	} else if err == nil {
-		err = run(e, o)
+		err = run(e, o, log)
 	}
 	if err != nil {
-		fmt.Fprintf(e.Stderr, "penlogd: %v\n", err)
+		log.Fail(err)
 		return 1
 	}
 	return status
 }
 
 // run serves until SIGTERM.
-func run(e Env, o options) (err error) {
-	logf := logger(e)
-	background, err := process.OpenBackground()
+func run(e Env, o options, log *process.Logger) (err error) {
+	logf := func(format string, args ...any) { log.Print(process.Notice, format, args...) }
+	background, err := process.OpenBackground(log)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func run(e Env, o options) (err error) {
 	}
 	defer conn.Close()
 	// In pen's order: what follows happens inside the jail, as the new user.
-	if err := process.DropPrivileges(o.jail, o.user); err != nil {
+	if err := process.DropPrivileges(process.Privileges{Jail: o.jail, User: o.user}); err != nil {
 		return err
 	}
 	out, err := openOutput(o.log, e.Stdout, logf)
@@ -67,7 +68,7 @@ func run(e Env, o options) (err error) {
 	}
 	defer func() { err = errors.Join(err, out.close()) }()
 	if o.pid != "" {
-		if err := os.WriteFile(o.pid, []byte(strconv.Itoa(os.Getpid())), 0o666); err != nil {
+		if err := process.WritePID(o.pid); err != nil {
 			return fmt.Errorf("pid file %s: %w", o.pid, err)
 		}
 		defer func() { err = errors.Join(err, os.Remove(o.pid)) }()
@@ -78,11 +79,11 @@ func run(e Env, o options) (err error) {
 		}
 	})()
 	if err := background.Ready(letGo(o)...); err != nil {
-		return err
+		logf("%v", err)
 	}
 	s := &server{conn: conn, cache: match.NewCache(o.entries), out: out, debugf: func(string, ...any) {}, now: e.Now}
 	if o.debug {
-		s.debugf = logf
+		s.debugf = func(format string, args ...any) { log.Print(process.Debug, format, args...) }
 	}
 	return s.serve()
 }
@@ -114,17 +115,5 @@ func signals(end, reopen func()) (stop func()) {
 		signal.Stop(c)
 		close(c)
 		<-done
-	}
-}
-
-// logger writes messages as pen does: with the time to stderr in the foreground, else to the system's log.
-func logger(e Env) func(format string, args ...any) {
-	if process.IsBackground() {
-		if w, err := systemLog(); err == nil {
-			return func(format string, args ...any) { fmt.Fprintf(w, format, args...) }
-		}
-	}
-	return func(format string, args ...any) {
-		fmt.Fprintf(e.Stderr, "%s: %s\n", e.Now().Format(time.DateTime), fmt.Sprintf(format, args...))
 	}
 }

@@ -1,44 +1,39 @@
-package daemon
+//go:build !windows
+
+package process
 
 import (
 	"fmt"
 	"net"
+	"os"
 	"time"
 )
 
-// syslogLevel is a severity of RFC 3164.
-type syslogLevel int
-
-const (
-	syslogErr    syslogLevel = 3
-	syslogNotice syslogLevel = 5
-	syslogDebug  syslogLevel = 7
-
-	facilityUser = 1 << 3 // LOG_USER, as pen
-)
+const facilityUser = 1 << 3 // LOG_USER of RFC 3164, as pen
 
 // syslogPaths are where the system's log listens: Linux and Solaris, macOS, BSD.
 var syslogPaths = []string{"/dev/log", "/var/run/syslog", "/var/run/log"}
 
 // syslog speaks RFC 3164 to the local log, in the form that syslog(3) uses. Messages that it does not take are lost;
-// a message never blocks.
+// a message never blocks. It is used under the lock of a Logger.
 type syslog struct {
-	ident string
+	name  string
 	pid   int
+	paths []string
 	conn  net.Conn
 	tried time.Time
 }
 
-// newSyslog connects at once, since the path is out of reach later in a jail.
-func newSyslog(ident string, pid int) *syslog {
-	s := &syslog{ident: ident, pid: pid}
+// openSystemLog connects at once, since the paths are out of reach later in a jail.
+func openSystemLog(name string) systemLog {
+	s := &syslog{name: name, pid: os.Getpid(), paths: syslogPaths}
 	s.dial()
 	return s
 }
 
 func (s *syslog) dial() {
 	s.tried = time.Now()
-	for _, p := range syslogPaths {
+	for _, p := range s.paths {
 		if c, err := net.Dial("unixgram", p); err == nil {
 			s.conn = c
 			return
@@ -46,7 +41,7 @@ func (s *syslog) dial() {
 	}
 }
 
-func (s *syslog) send(level syslogLevel, msg string) {
+func (s *syslog) send(level Level, msg string) {
 	if s.conn == nil {
 		if time.Since(s.tried) < time.Second {
 			return
@@ -57,7 +52,7 @@ func (s *syslog) send(level syslogLevel, msg string) {
 	}
 	now := time.Now()
 	s.conn.SetWriteDeadline(now.Add(10 * time.Millisecond))
-	_, err := fmt.Fprintf(s.conn, "<%d>%s %s[%d]: %s", facilityUser|int(level), now.Format(time.Stamp), s.ident, s.pid, msg)
+	_, err := fmt.Fprintf(s.conn, "<%d>%s %s[%d]: %s", facilityUser|int(level), now.Format(time.Stamp), s.name, s.pid, msg)
 	if err != nil {
 		s.close() // the log was restarted, or is stuck
 	}
