@@ -86,6 +86,15 @@ func (u *uringLoop) recall(so *socket, op Op) {
 	}
 }
 
+// recallAll orders the cancel of all that the kernel has of so.
+func (u *uringLoop) recallAll(so *socket) {
+	for _, p := range [...]*pendingOp{&so.conn, &so.read, &so.write} {
+		if p.op != OpNone && so.flags&inFlag(p.op) != 0 {
+			u.recall(so, p.op)
+		}
+	}
+}
+
 // arm places an order that will complete.
 func (u *uringLoop) arm(o order) {
 	u.flight++
