@@ -18,6 +18,9 @@ func (f *Forwarder) arp(t *tables, frame []byte, at int) (Verdict, []byte) {
 		return Heard, nil
 	}
 	asker := a.SenderMAC()
+	if asker == t.mac {
+		return DropLoop, nil // the frame came from another, who would have us talk to ourselves
+	}
 	if a.Op() != wire.ARPRequest || asker.Group() || sender == target {
 		return DropOther, nil // who announces itself asks nothing
 	}

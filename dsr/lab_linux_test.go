@@ -261,6 +261,11 @@ func TestTransfersBothWays(t *testing.T) {
 		if n, err := io.Copy(io.Discard, c); err != nil || n != size {
 			t.Fatal(n, err)
 		}
+		for _, d := range b.engine.Stats().Drops {
+			if d.Cause == "loop" {
+				t.Errorf("%d frames of our own came back", d.Frames)
+			}
+		}
 		// The answer costs acknowledgements only.
 		if now := b.engine.Stats().VIPs[0]; now.Bytes-up.Bytes > size/10 {
 			t.Errorf("%d bytes passed while the answer came", now.Bytes-up.Bytes)

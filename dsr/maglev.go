@@ -73,6 +73,9 @@ func fill(slots *[Slots]uint16, shares []share) {
 		}
 	}
 	slices.SortFunc(walkers, func(x, y walker) int { return bytes.Compare(x.Addr[:], y.Addr[:]) })
+	for i := range walkers {
+		walkers[i].credit = heaviest - walkers[i].Weight // so that each has a turn at first, and a slot at least
+	}
 	for taken := 0; ; {
 		for i := range walkers {
 			w := &walkers[i]
@@ -91,5 +94,5 @@ func fill(slots *[Slots]uint16, shares []share) {
 	}
 }
 
-// maxWeight is the largest weight that makes a difference: with it, a server of weight 1 still has a slot.
+// maxWeight is the largest weight that makes a difference: one slot is the least share.
 const maxWeight = Slots - 1

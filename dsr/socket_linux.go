@@ -101,8 +101,8 @@ func (w *wired) fanout() error {
 		return nil
 	}
 	// The kernel finds a number that no other program uses, for the first; the rest join it.
-	const flags = unix.PACKET_FANOUT_HASH | unix.PACKET_FANOUT_FLAG_IGNORE_OUTGOING<<8
-	arg := (flags | unix.PACKET_FANOUT_FLAG_UNIQUEID<<8) << 16
+	const flags = unix.PACKET_FANOUT_HASH | unix.PACKET_FANOUT_FLAG_IGNORE_OUTGOING
+	arg := (flags | unix.PACKET_FANOUT_FLAG_UNIQUEID) << 16
 	for i, k := range w.workers {
 		if err := unix.SetsockoptInt(k.fd, unix.SOL_PACKET, unix.PACKET_FANOUT, arg); err != nil {
 			return os.NewSyscallError("PACKET_FANOUT", err)

@@ -73,7 +73,10 @@ func (p *pit) admit(source *wire.Addr, now int64) (ok, report bool) {
 // lures reports whether a is an address to catch intruders with. Those that somebody has are not, whatever the list
 // says.
 func (t *tables) lures(a *wire.Addr) bool {
-	return t.tarpit && a.Is4() && !t.own[*a] && t.config.Tarpit(a.Netip())
+	if _, ok := t.vips[vipKey{Addr: *a, Proto: anyOf}]; ok || !t.tarpit || !a.Is4() || t.own[*a] {
+		return false
+	}
+	return t.config.Tarpit(a.Netip())
 }
 
 // trap answers the SYN in frame, p, with a SYN and ACK, if it is for an address of the tarpit.
