@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/penlb/pen/internal/testnet"
 )
@@ -13,6 +14,9 @@ const asProgram = "PEN_TEST_AS_PROGRAM"
 
 // serves is what that program says on stderr once it does.
 const serves = "pen serves"
+
+// patience bounds every wait of a test.
+const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {

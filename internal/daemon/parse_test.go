@@ -172,19 +172,3 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
-
-// TestServerPort has servers without a port take that of the listener.
-func TestServerPort(t *testing.T) {
-	l := place127()
-	_, port, _ := strings.Cut(l, ":")
-	served(t, func(d *Daemon) {
-		for _, i := range []int{0, balance.Emergency} {
-			if c := d.servers.Config(i); port != "7000" || c.Port != 7000 {
-				t.Errorf("server %d has port %d", i, c.Port)
-			}
-		}
-		if c := d.servers.Config(1); c.Port != 80 || c.Addr != netip.MustParseAddr("::1") {
-			t.Errorf("server 1: %+v", c)
-		}
-	}, l, "10.0.0.1", "[::1]:80", "-e", "10.0.0.2")
-}

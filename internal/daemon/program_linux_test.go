@@ -21,9 +21,6 @@ import (
 	"github.com/penlb/pen/internal/testnet"
 )
 
-// patience bounds every wait of a test.
-const patience = 20 * time.Second
-
 // need skips the test if a program is missing, or fails it if the environment says that nothing may be skipped.
 func need(t *testing.T, programs ...string) {
 	t.Helper()

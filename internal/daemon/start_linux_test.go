@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/testnet"
 )
 
@@ -318,4 +320,18 @@ func TestExitCommand(t *testing.T) {
 			t.Errorf("reply %q", reply)
 		}
 	}
+}
+
+// TestServerPort has servers without a port take that of the listener.
+func TestServerPort(t *testing.T) {
+	served(t, func(d *Daemon) {
+		for _, i := range []int{0, balance.Emergency} {
+			if c := d.servers.Config(i); c.Port != 7000 {
+				t.Errorf("server %d has port %d", i, c.Port)
+			}
+		}
+		if c := d.servers.Config(1); c.Port != 80 || c.Addr != netip.MustParseAddr("::1") {
+			t.Errorf("server 1: %+v", c)
+		}
+	}, place127(), "10.0.0.1", "[::1]:80", "-e", "10.0.0.2")
 }

@@ -3,8 +3,10 @@ package daemon
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -111,43 +113,49 @@ func TestWeb(t *testing.T) {
 		t.Fatal(err)
 	}
 	const page = "<title>hello</title>\n"
-	bulk := make([]byte, 100<<20)
-	for i := range bulk {
-		bulk[i] = byte(i * 7 >> 5 & 0xff)
+	if err := os.WriteFile(filepath.Join(dir, "page.html"), []byte(page), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	want := sha256.Sum256(bulk)
-	for name, b := range map[string][]byte{"page.html": []byte(page), "bulk": bulk} {
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
+	bulk, err := os.Create(filepath.Join(dir, "bulk"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	bulk = nil
+	want := sha256.New()
+	_, err = io.CopyN(io.MultiWriter(bulk, want), rand.NewChaCha8([32]byte{2}), 100<<20)
+	if err = errors.Join(err, bulk.Close()); err != nil {
+		t.Fatal(err)
+	}
 	first, second := nginx(t, dir), nginx(t, dir)
 	eachEngine(t, func(t *testing.T, engine string) {
 		addr := place127()
 		serving(t, addr, first, second, "-O", "engine "+engine, "-r")
-		curl := func(args ...string) []byte {
-			t.Helper()
-			out, err := exec.Command("curl", append([]string{"-sS", "--fail", "--noproxy", "*", "--max-time", "60"}, args...)...).Output()
-			if err != nil {
+		run := func(to io.Writer, args ...string) {
+			cmd := exec.Command("curl", append([]string{"-sS", "--fail", "--noproxy", "*", "--max-time", "60"}, args...)...)
+			cmd.Stdout = to
+			if err := cmd.Run(); err != nil {
 				t.Errorf("curl %q: %v", args, err)
 			}
-			return out
 		}
-		if got := curl("http://" + addr + "/page.html"); string(got) != page {
+		curl := func(args ...string) string {
+			var out bytes.Buffer
+			run(&out, args...)
+			return out.String()
+		}
+		if got := curl("http://" + addr + "/page.html"); got != page {
 			t.Errorf("page: %q", got)
 		}
 		for i := range 4 { // several sources, connections kept alive
 			from := fmt.Sprintf("127.0.0.%d", 2+i)
 			url := "http://" + addr + "/page.html"
-			if got := curl("--interface", from, url, url, url); string(got) != page+page+page {
+			if got := curl("--interface", from, url, url, url); got != page+page+page {
 				t.Errorf("from %s: %q", from, got)
 			}
 		}
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() {
-				if got := sha256.Sum256(curl("http://" + addr + "/bulk")); got != want {
+				got := sha256.New()
+				if run(got, "http://"+addr+"/bulk"); !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
 					t.Error("the 100 MB differ")
 				}
 			})
