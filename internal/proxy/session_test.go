@@ -161,6 +161,7 @@ func TestConn(t *testing.T) {
 			return ci.State
 		}
 		for n := range 4 {
+			await(t, "state 2", func() bool { return state(n) == 2 })
 			ci, ok := r.p.Conn(n)
 			if !ok || ci.Number != n || ci.State != 2 || ci.Server != 0 || ci.Client != 0 || ci.PendingDown+ci.PendingUp != 0 {
 				t.Errorf("connection %d: %+v, %v", n, ci, ok)
@@ -196,8 +197,9 @@ func TestConn(t *testing.T) {
 		// The lowest free number is next.
 		r.dial(0)
 		r.take(conns)
-		if state(0) != 2 || state(2) != -1 {
-			t.Errorf("connections 0 and 2: %d, %d", state(0), state(2))
+		await(t, "connection 0", func() bool { return state(0) == 2 })
+		if state(2) != -1 {
+			t.Errorf("connection 2: %d", state(2))
 		}
 	})
 }
