@@ -112,7 +112,7 @@ func commands() []command {
 			func(s *settings.Settings) *string { return &s.SSLCiphers })),
 		forgotten(text("alpn", "PROTOCOL[,PROTOCOL...]", "protocols that TLS offers, such as h2,http/1.1", false,
 			func(s *settings.Settings) *string { return &s.ALPN })),
-		forgotten(flag("sni_strict", "refuse TLS clients that ask for a name without certificate",
+		forgotten(onOff("sni_strict", "refuse TLS clients that ask for a name without certificate",
 			func(s *settings.Settings) *bool { return &s.SNIStrict })),
 		forgotten(seconds("ssl_client_renegotiation_interval", "SECONDS", "least time between renegotiations", "",
 			func(s *settings.Settings) *time.Duration { return &s.SSLRenegotiateWait }, anyNumber())),
