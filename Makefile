@@ -30,12 +30,14 @@ test: ## everything a change must pass: formatting, vet, staticcheck, all tests 
 race: ## only the tests, under the race detector
 	scripts/gotest.sh ./...
 
-lint: ## only the checkers: gofmt, vet, staticcheck, golangci-lint, shellcheck
+lint: ## only the checkers: gofmt, vet, staticcheck, golangci-lint, shellcheck, mandoc
+	scripts/deps.sh
 	scripts/gofmt.sh
 	go vet ./...
 	$(STATICCHECK) ./...
 	$(GOLANGCI) run ./...
-	shellcheck scripts/*.sh .ci/run
+	shellcheck scripts/*.sh scripts/penstats .ci/run
+	mandoc -T lint -W warning docs/man/*.1
 
 fuzz: ## run each fuzz test for FUZZTIME (default 30s)
 	scripts/fuzz.sh $(FUZZTIME)
@@ -55,9 +57,11 @@ conformance: build ## run the black-box suite in CONFORMANCE against bin/, once 
 generate: ## run `go generate`; the result is committed
 	go generate ./...
 
-install: build ## copy the programs to DESTDIR/PREFIX/bin (default /usr/local/bin)
-	install -d "$(DESTDIR)$(PREFIX)/bin"
-	install $(addprefix bin/,$(notdir $(wildcard cmd/*))) "$(DESTDIR)$(PREFIX)/bin/"
+install: build ## copy programs, scripts and manual pages below DESTDIR/PREFIX (default /usr/local)
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/pen"
+	install $(addprefix bin/,$(notdir $(wildcard cmd/*))) scripts/pen-ocsp.sh "$(DESTDIR)$(PREFIX)/bin/"
+	install -m 644 docs/man/*.1 "$(DESTDIR)$(PREFIX)/share/man/man1/"
+	install scripts/penstats "$(DESTDIR)$(PREFIX)/share/pen/"
 
 clean: ## remove what build made
 	rm -rf bin

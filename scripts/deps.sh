@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Go, from Debian, and only what is missing. Without root it says what is missing
-# and lets the tests go on with what is there; with PEN_TEST_MUST=1 it fails instead.
+# Installs what tests and checkers need beside Go, from Debian, and only what is missing. Without root it says what is
+# missing and lets them go on with what is there; with PEN_TEST_MUST=1 it fails instead.
 set -euo pipefail
 
 # program:package
@@ -13,11 +13,14 @@ needed=(
 	wrk:wrk
 	openssl:openssl
 	ip:iproute2
+	nsenter:util-linux
 	iptables:iptables
 	nft:nftables
 	ethtool:ethtool
 	dig:dnsutils
 	python3:python3
+	shellcheck:shellcheck
+	mandoc:mandoc
 )
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -28,6 +31,10 @@ done
 # gcc alone does not bring the headers that the race detector's runtime is compiled with.
 if [ ! -e /usr/include/stdlib.h ]; then
 	packages+=(libc6-dev)
+fi
+# nginx as a balancer of TCP, which bench measures, is a module.
+if [ ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]; then
+	packages+=(libnginx-mod-stream)
 fi
 if [ ${#packages[@]} -eq 0 ]; then
 	exit 0
