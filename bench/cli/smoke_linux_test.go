@@ -68,6 +68,7 @@ func TestSmoke(t *testing.T) {
 		{Name: "down", Groups: []load.Group{{Name: "down", Kind: load.Down, Conns: 2}}},
 		{Name: "up", Groups: []load.Group{{Name: "up", Kind: load.Up, Conns: 2}}},
 		{Name: "mixed", Groups: []load.Group{ping, short, {Name: "slow", Kind: load.Down, Conns: 2, Rate: 1e6}}},
+		{Name: "udp", Groups: []load.Group{{Name: "ask", Kind: load.Ask, Conns: 4, Request: 64, Reply: 64}}},
 		{Name: "idle", Groups: []load.Group{{Name: "idle", Kind: load.Idle, Conns: 20, Request: 64, Reply: 64}}},
 	}
 	var log bytes.Buffer

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"runtime"
 	"syscall"
+
+	"github.com/penlb/pen/internal/sock"
 )
 
 // stdin ends when the harness goes away, and the workers with it.
@@ -32,11 +34,13 @@ const (
 
 // backend answers on every connection of one listener.
 type backend struct {
-	poll     *poller
-	listener int32
-	conns    []answer // by descriptor
-	buf      []byte
-	zeros    []byte
+	poll      *poller
+	listener  int32
+	datagrams *sock.DatagramSocket
+	batch     *sock.Batch
+	conns     []answer // by descriptor
+	buf       []byte
+	zeros     []byte
 }
 
 // Serve listens on addr (port 0: any), writes the address and a newline to ready, and answers until standard input
@@ -54,7 +58,11 @@ func Serve(addr netip.AddrPort, ready io.Writer) error {
 		return err
 	}
 	defer b.poll.close()
-	if err := errors.Join(b.poll.add(b.listener, readable), b.poll.add(stdin, readable)); err != nil {
+	if err := b.listenDatagrams(bound); err != nil {
+		return err
+	}
+	defer b.datagrams.Close()
+	if err := errors.Join(b.poll.add(b.listener, readable), b.poll.add(int32(b.datagrams.FD()), readable), b.poll.add(stdin, readable)); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(ready, bound); err != nil {
@@ -97,6 +105,8 @@ func (b *backend) run() error {
 			switch ev.Fd {
 			case stdin:
 				return nil
+			case int32(b.datagrams.FD()):
+				b.answerDatagrams()
 			case b.listener:
 				if err := b.accept(); err != nil {
 					return err

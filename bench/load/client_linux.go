@@ -51,6 +51,7 @@ type client struct {
 	progress time.Duration // when the last of them answered
 	began    time.Duration // of the window
 	nextPace time.Duration
+	nextAsk  time.Duration
 }
 
 // Generate runs spec: it opens the connections, writes Ready to out, loads without counting until a byte arrives on
@@ -123,6 +124,9 @@ func (c *client) run() error {
 // advance does what is due by time or by phase, before the client waits.
 func (c *client) advance() error {
 	now := c.now()
+	if err := c.askAgain(now); err != nil {
+		return err
+	}
 	switch c.phase {
 	case opening:
 		if err := c.open(now); err != nil {
@@ -171,6 +175,9 @@ func (c *client) patience() time.Duration {
 		if len(c.paced) > 0 {
 			limit = min(limit, c.nextPace-now)
 		}
+	}
+	if c.asksDatagrams() {
+		limit = min(limit, askEvery)
 	}
 	return max(limit, 0)
 }

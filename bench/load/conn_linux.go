@@ -34,7 +34,11 @@ const errorsAllowed = 1000
 
 // connect starts a connection for a request that is due at due.
 func (c *client) connect(g *group, due time.Duration) error {
-	fd, err := streamSocket()
+	open := streamSocket
+	if g.Kind == Ask {
+		open = datagramSocket
+	}
+	fd, err := open()
 	if err != nil {
 		return err
 	}
@@ -164,6 +168,9 @@ func (c *client) receive(fd int32, k *conn) error {
 			}
 			return c.fail(fd, k, errno)
 		}
+		if k.group.Kind == Ask && k.state != awaiting {
+			continue // an answer that came too late
+		}
 		if n == 0 || k.state == parked {
 			return c.fail(fd, k, syscall.ECONNRESET)
 		}
@@ -216,6 +223,9 @@ func (c *client) follow(g *group, fd int32, now time.Duration) error {
 // fail ends a broken connection. While connections are opened that is fatal, later another one takes its place.
 func (c *client) fail(fd int32, k *conn, errno syscall.Errno) error {
 	g := k.group
+	if g.Kind == Ask && errno == syscall.ECONNREFUSED {
+		return nil // what this was the end of is asked again
+	}
 	idle, due := k.state == parked, k.due
 	closeFD(fd)
 	*k = conn{}

@@ -41,7 +41,7 @@ func newGroup(spec *Group) *group {
 }
 
 // asks reports whether the connections of g make requests, so that they are due, late and free.
-func (g *group) asks() bool { return g.Kind == Ping || g.Kind == Short }
+func (g *group) asks() bool { return g.Kind == Ping || g.Kind == Short || g.Kind == Ask }
 
 func (g *group) reset() {
 	g.latency.Reset()

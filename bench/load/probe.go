@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// Probe makes one request through target and awaits its reply, so it knows that there is a backend behind.
-func Probe(ctx context.Context, target netip.AddrPort, timeout time.Duration) error {
+// Probe makes one request through target and awaits its reply, so it knows that there is a backend behind. The network
+// is "tcp" or "udp".
+func Probe(ctx context.Context, network string, target netip.AddrPort, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", target.String())
+	conn, err := new(net.Dialer).DialContext(ctx, network, target.String())
 	if err != nil {
 		return err
 	}

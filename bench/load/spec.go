@@ -21,6 +21,8 @@ const (
 	Down Kind = "down"
 	// Up writes an endless request.
 	Up Kind = "up"
+	// Ask sends a request in a datagram, awaits the answer, and starts again from the same port.
+	Ask Kind = "ask"
 	// Idle makes one request per connection before the measurement and then only keeps the connection.
 	Idle Kind = "idle"
 )
@@ -30,8 +32,8 @@ type Group struct {
 	Name    string
 	Kind    Kind
 	Conns   int // connections; for Short: how many at a time
-	Request int // bytes, at least HeaderBytes; Ping, Short and Idle
-	Reply   int // bytes, at least 1; Ping, Short and Idle
+	Request int // bytes, at least HeaderBytes; not for Down and Up
+	Reply   int // bytes, at least 1; not for Down and Up
 	// Rate of an open loop. Ping and Short: requests per second of the whole group. Down: bytes per second that each
 	// connection reads. Zero: closed loop, as fast as it goes.
 	Rate float64 `json:",omitempty"`
@@ -50,7 +52,7 @@ type GroupResult struct {
 	Kind   Kind
 	Done   uint64 // requests answered; 0 for Down and Up
 	Bytes  uint64 // payload received, for Up: written
-	Errors uint64 // connections that failed
+	Errors uint64 // connections that failed; Ask: requests without an answer
 	Late   uint64 // open loop: requests due but unanswered at the end, included in the latencies
 	// Latency quantiles, from the intended (open loop) or real (closed loop) start of a request to the end of its reply.
 	P50, P99, P999, Max time.Duration
@@ -126,6 +128,11 @@ func (g *Group) check() error {
 		return errors.New("negative rate")
 	}
 	switch g.Kind {
+	case Ask:
+		if g.Rate > 0 {
+			return errors.New("datagrams have no rate")
+		}
+		fallthrough
 	case Ping, Short, Idle:
 		if g.Request < HeaderBytes || g.Request > chunkBytes {
 			return fmt.Errorf("request of %d bytes: want %d to %d", g.Request, HeaderBytes, chunkBytes)

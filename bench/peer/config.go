@@ -44,6 +44,10 @@ func haproxyArgs(s *Setup) []string { return []string{"-db", "-q", "-f", configF
 // nginx returns the configuration of nginx with one worker and the given proxy_buffer_size (16k is its default).
 func nginx(buffer string) func(*Setup) string {
 	return func(s *Setup) string {
+		kind := "backlog=4096"
+		if s.UDP {
+			kind = "udp"
+		}
 		return fmt.Sprintf(`%sdaemon off;
 worker_processes 1;
 worker_rlimit_nofile %d;
@@ -57,11 +61,11 @@ stream {
 	proxy_buffer_size %s;
 	proxy_timeout 10m;
 	server {
-		listen %s backlog=4096;
+		listen %s %s;
 		proxy_pass %s;
 	}
 }
-`, s.modules, 2*s.Conns+fileSlack, s.Dir, strconv.Itoa(2*s.Conns+fileSlack-50), buffer, s.Listen, s.Backend)
+`, s.modules, 2*s.Conns+fileSlack, s.Dir, strconv.Itoa(2*s.Conns+fileSlack-50), buffer, s.Listen, kind, s.Backend)
 	}
 }
 

@@ -16,19 +16,22 @@ import (
 
 // Peer is a way to get from the client to the backend.
 type Peer struct {
-	Name    string // for the command line and file formats
-	Title   string // for readers
-	Ours    bool
-	program string // name in PATH, or path; empty: no program of its own
-	version func(path string) string
-	config  func(*Setup) string
-	argv    func(*Setup) []string // after the program's path
+	Name  string // for the command line and file formats
+	Title string // for readers
+	Ours  bool
+	// StreamsOnly marks who does not speak UDP.
+	StreamsOnly bool
+	program     string // name in PATH, or path; empty: no program of its own
+	version     func(path string) string
+	config      func(*Setup) string
+	argv        func(*Setup) []string // after the program's path
 }
 
 // Setup is what a proxy is started with.
 type Setup struct {
 	Listen, Backend netip.AddrPort
 	Conns           int      // connections that it must be able to hold
+	UDP             bool     // datagrams, and not connections
 	Dir             string   // for its configuration; private to this start
 	Self            []string // command that starts a worker of the benchmark itself
 	modules         string   // nginx: line that loads the stream module, or nothing
@@ -45,18 +48,18 @@ func All() []Peer {
 		{
 			Name: "pen-classic", Title: "pen 0.34", program: "/usr/bin/pen", version: embedded,
 			argv: func(s *Setup) []string {
-				return []string{"-f", "-r", "-x", strconv.Itoa(s.Conns), "-c", strconv.Itoa(2 * s.Conns), s.Listen.String(), s.Backend.String()}
+				return s.pen("-f", "-r")
 			},
 		},
-		{Name: "haproxy", Title: "HAProxy", program: "haproxy", version: told, config: haproxy(""), argv: haproxyArgs},
+		{Name: "haproxy", Title: "HAProxy", StreamsOnly: true, program: "haproxy", version: told, config: haproxy(""), argv: haproxyArgs},
 		{
-			Name: "haproxy-splice", Title: "HAProxy, tuned splice", program: "haproxy", version: told,
+			Name: "haproxy-splice", Title: "HAProxy, tuned splice", StreamsOnly: true, program: "haproxy", version: told,
 			config: haproxy("splice"), argv: haproxyArgs,
 		},
 		{Name: "nginx", Title: "nginx stream, 16 KB", program: "nginx", version: told, config: nginx("16k"), argv: nginxArgs},
 		{Name: "nginx-64k", Title: "nginx stream, 64 KB", program: "nginx", version: told, config: nginx("64k"), argv: nginxArgs},
 		{
-			Name: "iocopy", Title: "Go io.Copy",
+			Name: "iocopy", Title: "Go io.Copy", StreamsOnly: true,
 			argv: func(s *Setup) []string {
 				return append(s.Self[1:len(s.Self):len(s.Self)], "copy", s.Listen.String(), s.Backend.String())
 			},
@@ -64,11 +67,19 @@ func All() []Peer {
 	}
 }
 
+// pen is the command line of pen, old or new, behind the given options.
+func (s *Setup) pen(options ...string) []string {
+	if s.UDP {
+		options = append(options, "-U")
+	}
+	return append(options, "-x", strconv.Itoa(s.Conns), "-c", strconv.Itoa(2*s.Conns), s.Listen.String(), s.Backend.String())
+}
+
 func ours(engine string) Peer {
 	return Peer{
 		Name: "pen-" + engine, Title: "pen, " + engine, Ours: true, program: "bin/pen", version: built,
 		argv: func(s *Setup) []string {
-			return []string{"-f", "-r", "-O", "engine " + engine, "-x", strconv.Itoa(s.Conns), "-c", strconv.Itoa(2 * s.Conns), s.Listen.String(), s.Backend.String()}
+			return s.pen("-f", "-r", "-O", "engine "+engine)
 		},
 	}
 }

@@ -20,6 +20,7 @@ const (
 	P99            = "p99"
 	P999           = "p999"
 	Late           = "late"
+	Lost           = "lost"
 	RSS            = "rss"
 	RSSPerConn     = "rss/conn"
 )
@@ -49,6 +50,7 @@ func Metrics() []Metric {
 		{P99, "p99", "µs", latency(func(g *load.GroupResult) time.Duration { return g.P99 })},
 		{P999, "p999", "µs", latency(func(g *load.GroupResult) time.Duration { return g.P999 })},
 		{Late, "unanswered at the end", "requests", late},
+		{Lost, "requests without an answer", "%", ratio(failures, attempts, 100)},
 		{RSS, "resident memory", "MB", func(s *Sample) (float64, bool) { return float64(s.RSS) / 1e6, s.Proxy }},
 		{RSSPerConn, "resident memory per connection", "KiB", rssPerConn},
 	}
@@ -111,6 +113,21 @@ func latency(of func(*load.GroupResult) time.Duration) figure {
 		}
 		return 0, false
 	}
+}
+
+// failures counts connections that failed, and datagrams without an answer.
+func failures(s *Sample) (float64, bool) {
+	sum := uint64(0)
+	for i := range s.Groups {
+		sum += s.Groups[i].Errors
+	}
+	return float64(sum), true
+}
+
+func attempts(s *Sample) (float64, bool) {
+	done, _ := requests(s)
+	failed, _ := failures(s)
+	return done + failed, true
 }
 
 func late(s *Sample) (float64, bool) {

@@ -36,6 +36,7 @@ type Options struct {
 // Time limits of the harness, beyond which something hangs.
 const (
 	startLimit = 5 * time.Second  // until a proxy forwards
+	probeLimit = time.Second      // for one request: that of UDP may be lost
 	openLimit  = 60 * time.Second // until all connections are open; the client gives up earlier
 	replyLimit = 10 * time.Second // for an answer of the client
 	settle     = 300 * time.Millisecond
@@ -66,7 +67,7 @@ func (r *runner) scenario(ctx context.Context, s *scenario.Scenario) (report.Sce
 	for i := range r.Peers {
 		p := &r.Peers[i]
 		// Without a proxy there is no memory to look at.
-		if p.Missing != "" || p.Name == peer.Direct && s.MemoryOnly() {
+		if p.Missing != "" || p.Name == peer.Direct && s.MemoryOnly() || s.Datagrams() && p.StreamsOnly {
 			continue
 		}
 		peers = append(peers, p)
@@ -202,7 +203,7 @@ func (r *runner) proxy(ctx context.Context, s *scenario.Scenario, p *peer.Found,
 	if err != nil {
 		return nil, netip.AddrPort{}, err
 	}
-	argv, err := p.Command(&peer.Setup{Listen: listen, Backend: backend, Conns: conns, Dir: dir, Self: r.Self})
+	argv, err := p.Command(&peer.Setup{Listen: listen, Backend: backend, Conns: conns, UDP: s.Datagrams(), Dir: dir, Self: r.Self})
 	if err != nil {
 		return nil, netip.AddrPort{}, err
 	}
@@ -210,7 +211,11 @@ func (r *runner) proxy(ctx context.Context, s *scenario.Scenario, p *peer.Found,
 	if err != nil {
 		return nil, netip.AddrPort{}, err
 	}
-	if err := awaitProxy(ctx, proxy, listen); err != nil {
+	network := "tcp"
+	if s.Datagrams() {
+		network = "udp"
+	}
+	if err := awaitProxy(ctx, proxy, network, listen); err != nil {
 		proxy.Stop()
 		return nil, netip.AddrPort{}, err
 	}
@@ -218,10 +223,10 @@ func (r *runner) proxy(ctx context.Context, s *scenario.Scenario, p *peer.Found,
 }
 
 // awaitProxy waits until requests come through.
-func awaitProxy(ctx context.Context, proxy *proc.Process, listen netip.AddrPort) error {
+func awaitProxy(ctx context.Context, proxy *proc.Process, network string, listen netip.AddrPort) error {
 	limit := time.Now().Add(startLimit)
 	for {
-		err := load.Probe(ctx, listen, time.Until(limit))
+		err := load.Probe(ctx, network, listen, min(time.Until(limit), probeLimit))
 		if err == nil {
 			return nil
 		}

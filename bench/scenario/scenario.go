@@ -37,12 +37,23 @@ func (s *Scenario) MemoryOnly() bool {
 	return true
 }
 
+// Datagrams reports whether the scenario is one of UDP.
+func (s *Scenario) Datagrams() bool {
+	for i := range s.Groups {
+		if s.Groups[i].Kind == load.Ask {
+			return true
+		}
+	}
+	return false
+}
+
 var (
 	pingColumns  = []string{report.CPUPerOp, report.P99, report.OpsPerSecond, report.P50, report.P999, report.BusyPerOp}
 	openColumns  = []string{report.CPUPerOp, report.P99, report.P50, report.P999, report.Late, report.OpsPerSecond}
 	bulkColumns  = []string{report.CPUPerGB, report.BusyPerGB, report.BytesPerSecond}
 	mixedColumns = []string{report.CPULoad, report.P99, report.BusyLoad, report.P50, report.P999, report.OpsPerSecond, report.BytesPerSecond}
 	slowColumns  = []string{report.CPUPerOp, report.P99, report.OpsPerSecond, report.P50, report.P999, report.BytesPerSecond, report.RSS}
+	askColumns   = []string{report.CPUPerOp, report.P99, report.Lost, report.OpsPerSecond, report.P50, report.BusyPerOp}
 	idleColumns  = []string{report.RSSPerConn, report.RSS}
 )
 
@@ -84,6 +95,10 @@ func All() []Scenario {
 		Scenario{
 			Name: "idle", Title: "memory of 9,000 idle connections that made one request each", Columns: idleColumns,
 			Groups: []load.Group{{Name: "idle", Kind: load.Idle, Conns: 9000, Request: 64, Reply: 64}},
+		},
+		Scenario{
+			Name: "udp", Title: "64 B datagrams, each with an answer, 1,000 clients", Columns: askColumns,
+			Groups: []load.Group{{Name: "ask", Kind: load.Ask, Conns: 1000, Request: 64, Reply: 64}},
 		},
 		Scenario{
 			Name: "slow", Title: "64 B request and reply, 50 connections, beside 50 slow readers of 100 kB/s", Columns: slowColumns,
