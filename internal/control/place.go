@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -21,8 +22,8 @@ func ParsePlace(spec string) (Place, error) {
 		return Place{Path: spec}, nil
 	}
 	host, port := splitHost(spec)
-	n := Atoi(port)
-	if n == 0 && port != "0" {
+	n, err := strconv.Atoi(port)
+	if err != nil {
 		n, _ = net.LookupPort("tcp", port)
 	}
 	if n < 1 || n > 65535 {

@@ -239,6 +239,9 @@ func engine(c *call) {
 	name := c.args[0]
 	if !slices.Contains(engines(), name) {
 		c.ignored("no engine is called '%s'", name)
+		if !c.Runtime.Serving() { // who asks for an engine does not want to find out later that another one runs
+			c.err = fmt.Errorf("%s: no engine is called '%s': want one of %s", c.from, name, strings.Join(engines(), ", "))
+		}
 		return
 	}
 	c.setEngine(strings.TrimPrefix(name, "best"))

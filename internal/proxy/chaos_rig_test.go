@@ -63,12 +63,6 @@ func newChaosRig(t testing.TB, engine string, threads int) *chaosRig {
 	return r
 }
 
-// set changes the settings as a command would.
-func (r *chaosRig) set(f func(*settings.Settings)) {
-	r.proxy.Settings.Update(f)
-	r.proxy.Refresh()
-}
-
 // server puts a server into slot i.
 func (r *chaosRig) server(i int, a net.Addr) {
 	r.t.Helper()
