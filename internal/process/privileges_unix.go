@@ -16,7 +16,7 @@ import (
 // DropPrivileges enters the jail and becomes the user, who keeps exactly the capabilities in p.Keep. The user is looked
 // up before the jail hides the password file. All threads change: package syscall sees to that.
 //
-// pen: changed the user only; the groups of root stayed, and so did a working directory outside the jail.
+// pen: the groups of root stayed, and so did a working directory outside the jail.
 func DropPrivileges(p Privileges) error {
 	uid, gid := -1, -1
 	if p.User != "" {
