@@ -209,14 +209,20 @@ func (b *Batch) sendOne(o *outgoing) {
 	b.Lost++
 }
 
+// sendmmsg sends messages of one iovec each, and yields how many it has sent.
 func sendmmsg(fd int, hs []mmsghdr) (int, syscall.Errno) {
 	for {
 		var r uintptr
 		var e syscall.Errno
-		if len(hs) == 1 {
-			_, _, e = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&hs[0])), unix.MSG_NOSIGNAL)
+		switch h := &hs[0]; {
+		case len(hs) == 1 && h.Control == nil: // spares the kernel to fetch the header
+			_, _, e = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(h.Iov.Base)), uintptr(h.Iov.Len),
+				unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(h.Name)), uintptr(h.Namelen))
 			r = 1
-		} else {
+		case len(hs) == 1:
+			_, _, e = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(h)), unix.MSG_NOSIGNAL)
+			r = 1
+		default:
 			r, _, e = unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&hs[0])), uintptr(len(hs)), unix.MSG_NOSIGNAL, 0, 0)
 		}
 		if e != unix.EINTR {
