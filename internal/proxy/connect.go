@@ -26,6 +26,7 @@ func (w *Worker) begin(down ring.Sock, st *settings.Settings) bool {
 	peer := w.loop.Peer(down)
 	s.number, s.server, s.first = int32(n), balance.None, balance.None
 	s.down, s.open = down, 1
+	s.began = w.loop.Now()
 	s.addr, s.port, s.unix = peer.Addr().As16(), peer.Port(), !peer.IsValid()
 	ref, known := w.proxy.Clients.Touch(peer.Addr().Unmap(), w.now(), st.Tracking)
 	s.client, s.known = ref, int32(known)
@@ -93,7 +94,7 @@ func (w *Worker) connect(s *session, i int, st *settings.Settings) {
 		w.blame(i, err)
 	}
 	w.proxy.Debugf(1, "connection %d: no server for client %v", s.number, s.addrPort())
-	w.finish(s)
+	w.finish(s, noServer)
 }
 
 // connectTimeout is at least a second, whatever was asked for.

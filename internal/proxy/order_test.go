@@ -149,7 +149,7 @@ func (o *orderly) closeOne(t *rapid.T) {
 	if len(all) == 0 {
 		t.Skip("no session")
 	}
-	w.finish(rapid.SampledFrom(all).Draw(t, "session"))
+	w.finish(rapid.SampledFrom(all).Draw(t, "session"), byOperator)
 }
 
 // check compares the counts with the sessions that are there.

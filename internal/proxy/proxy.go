@@ -127,7 +127,7 @@ func (p *Proxy) Conn(n int) (ci ConnInfo, ok bool) {
 
 // CloseConn ends connection n and reports whether there was one.
 func (p *Proxy) CloseConn(n int) (ok bool) {
-	p.on(n, func(w *Worker, s *session) { ok = true; w.finish(s) })
+	p.on(n, func(w *Worker, s *session) { ok = true; w.finish(s, byOperator) })
 	return ok
 }
 

@@ -44,8 +44,8 @@ func (w *Worker) session(s *session, c *ring.Completion) {
 		if ev == splice.Chunk {
 			ev = w.chunk(s, c)
 		}
-		if ev == splice.Done {
-			w.finish(s)
+		if s.note(c); ev == splice.Done {
+			w.finish(s, s.ended())
 		}
 	case answering:
 		w.answered(s, c)
@@ -75,14 +75,14 @@ func (w *Worker) expired(s *session) {
 			s.timer = w.loop.After(left, s.token())
 			return
 		}
-		w.finish(s)
+		w.finish(s, idle)
 	case answering:
-		w.finish(s)
+		w.finish(s, byServer)
 	}
 }
 
-// finish accounts for s and closes its sockets. The places it held are given back before a peer can see the close.
-func (w *Worker) finish(s *session) {
+// finish accounts for s, which ends for the reason why, and closes its sockets. The places it held are given back before a peer can see the close.
+func (w *Worker) finish(s *session, why cause) {
 	if s.timer != 0 {
 		w.loop.StopTimer(s.timer)
 		s.timer = 0
@@ -92,6 +92,7 @@ func (w *Worker) finish(s *session) {
 	}
 	w.touch(s)
 	w.settle(s)
+	w.record(s, why)
 	if s.server != balance.None {
 		w.proxy.Servers.Release(int(s.server))
 	}
@@ -131,7 +132,7 @@ func (w *Worker) answered(s *session, c *ring.Completion) {
 	switch c.Op {
 	case ring.OpRecv:
 		if c.N == 0 {
-			w.finish(s)
+			w.finish(s, byClient)
 		} else if s.timer == 0 {
 			b := w.loop.Alloc()
 			n := copy(w.loop.Bytes(b), dummyAnswer)
@@ -140,7 +141,7 @@ func (w *Worker) answered(s *session, c *ring.Completion) {
 		}
 	case ring.OpSend:
 		if c.Err != 0 {
-			w.finish(s)
+			w.finish(s, clientReset)
 			return
 		}
 		w.loop.Shutdown(s.down)

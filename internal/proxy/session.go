@@ -31,11 +31,14 @@ type session struct {
 	state state
 	open  uint8  // sockets whose OpClose is awaited
 	http  bool   // -H: requests are followed and changed
+	asked bool   // its request is in Worker.requests
+	why   cause  // what was the first to end it; 0 while nothing has
 	gen   uint32 // of the slot; part of the token
 	slot  uint32
 	timer ring.Timer // connect timeout, idle timeout, or the end of lingering
 	// active is when bytes last passed, on the loop's clock.
 	active int64
+	began  int64 // when it was accepted, on that clock
 	account
 }
 

@@ -375,24 +375,31 @@ func TestTotals(t *testing.T) {
 func TestAccessLog(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
 	s := serve(t, 'a')
-	r := start(t, setup{servers: confs(s.addr), set: func(s *settings.Settings) { s.Log = file }})
+	r := start(t, setup{servers: confs(s.addr)})
 	dest, err := accesslog.ParseDest(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.log.Open(dest, dest.Format()); err != nil {
-		t.Fatal(err)
+	open := func() {
+		if err := r.log.Open(dest, dest.Format()); err != nil {
+			t.Fatal(err)
+		}
+		r.p.Refresh()
+		r.p.Sync()
 	}
+	open()
 	began := time.Now().Unix()
 	c := r.dial(0, "127.0.0.3")
 	who(t, c)
 	ask(t, c, "GET /one HTTP/1.0\r\nHost: x\r\n\r\n")
 	ask(t, c, "second piece")
-	r.set(func(s *settings.Settings) { s.Log = "" })
+	if err := r.log.Off(); err != nil {
+		t.Fatal(err)
+	}
+	r.p.Refresh()
 	r.p.Sync()
 	ask(t, c, "unseen")
-	r.set(func(s *settings.Settings) { s.Log = file })
-	r.p.Sync()
+	open()
 	ask(t, c, "seen again\n")
 	c.Close()
 	await(t, "the end", func() bool { return r.p.Conns() == 0 })

@@ -15,7 +15,8 @@ const dumpLevel = 2
 
 // tap lets the session see the pieces that somebody wants to know about: the log and -H those of clients, the dump all.
 func (w *Worker) tap(s *session, st *settings.Settings) {
-	s.relay.Tap(splice.Up, s.http || st.Log != "" || st.Debug > dumpLevel)
+	f, on := w.log.Format()
+	s.relay.Tap(splice.Up, s.http || on && (f != accesslog.JSON || !s.asked) || st.Debug > dumpLevel)
 	s.relay.Tap(splice.Down, st.Debug > dumpLevel)
 }
 
@@ -55,6 +56,7 @@ func (w *Worker) rewrite(s *session, b ring.Buf, n int) (ev splice.Event) {
 	switch {
 	case rw.Refused():
 		w.proxy.Debugf(1, "connection %d: client %v sends a request that cannot be framed", s.number, s.addrPort())
+		s.why = refused
 		return splice.Done
 	case rw.Raw():
 		s.http = false
@@ -80,7 +82,15 @@ func (w *Worker) seen(s *session, d splice.Dir, data []byte) {
 	if st.Debug > dumpLevel {
 		w.proxy.Dump(dump(data, st.ASCII))
 	}
-	if d == splice.Up && st.Log != "" {
+	f, on := w.log.Format()
+	switch {
+	case d == splice.Down || !on:
+	case f == accesslog.JSON:
+		if !s.asked {
+			w.keep(s, data)
+			w.tap(s, st)
+		}
+	default:
 		t := w.proxy.Servers.Target(int(s.server))
 		w.line = accesslog.Line{Time: w.now(), Client: s.addrPort().Addr(), Server: t.Addr, Path: t.Path, Request: data}
 		w.log.Add(&w.line)

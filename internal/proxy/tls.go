@@ -57,5 +57,9 @@ func (w *Worker) refuse(s *session, err error) {
 		}
 	}
 	logf("TLS handshake with client %v: %v", s.addrPort(), err)
-	w.finish(s)
+	why := refused
+	if errors.Is(err, errHandshakeTimeout) {
+		why = late
+	}
+	w.finish(s, why)
 }

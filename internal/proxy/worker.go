@@ -34,9 +34,10 @@ type Worker struct {
 	starved   []uint32    // sessions waiting for a descriptor, by slot
 	gaveWay   bool        // one of them, or of the parked, was closed for the others since the last resume
 	retry     ring.Timer
-	dirty     uint32            // first session with traffic to hand over, slot+1
-	idlers    idlers            // on the first worker
-	rewriters []header.Rewriter // by slot, for the sessions with http set
+	dirty     uint32               // first session with traffic to hand over, slot+1
+	idlers    idlers               // on the first worker
+	rewriters []header.Rewriter    // by slot, for the sessions with http set
+	requests  []*[chunkLen]request // by slot, for the sessions with asked set; nil unless records
 	gated     atomic.Bool
 
 	// scratch, so that nothing escapes to the heap for each connection
@@ -99,6 +100,9 @@ func (w *Worker) Unlisten(l *sock.Listener, f func()) {
 
 // Close frees what the worker still holds after its loop has ended.
 func (w *Worker) Close() {
+	for s := range w.slab.live() {
+		w.record(s, withProgram)
+	}
 	if w.tls != nil {
 		w.tls.Wait()
 	}
@@ -266,7 +270,7 @@ func (w *Worker) giveWay() {
 		w.starved = w.starved[:n-1]
 		if s.state == waiting { // else it was closed meanwhile
 			w.loop.Abort(s.down)
-			w.finish(s)
+			w.finish(s, noDescriptor)
 			w.gaveWay = true
 		}
 	}
@@ -293,6 +297,9 @@ func (w *Worker) refresh() {
 	st := w.proxy.Settings.Get()
 	if w.index == 0 {
 		w.setIdlers(st)
+	}
+	if !w.records() {
+		w.requests = nil
 	}
 	for s := range w.slab.live() {
 		if s.state == relaying {
