@@ -22,12 +22,12 @@ type Log struct {
 	requests  chan func()   // run by the writer
 	done      chan struct{} // closed when the writer has ended
 
-	mu     sync.Mutex // held by Open, Off, Reopen and Close
+	mu     sync.Mutex // held by all methods but Producer
 	dest   accesslog.Dest
 	closed bool
 
 	// writer only
-	to       target // nil: there is no log
+	out      outputs
 	flush    *time.Timer
 	flushing bool // flush runs
 	loss     loss
@@ -74,10 +74,44 @@ func (l *Log) Open(d accesslog.Dest, f accesslog.Format) error {
 		return err
 	}
 	l.dest = d
-	return l.do(func() error { return l.change(to, f) })
+	return l.do(func() error { return l.change(outputs{to, l.out.also, f}) })
 }
 
-// Off writes what there is and stops logging. The error is one of closing the file: what was written may be lost.
+// SetFormat gives the lines from now on format f.
+func (l *Log) SetFormat(f accesslog.Format) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	return l.do(func() error {
+		if l.out.format == f {
+			return nil
+		}
+		return l.change(outputs{l.out.main, l.out.also, f})
+	})
+}
+
+// Also sends all lines to s as well, or only to s while there is nothing else; nil ends that. The log closes s. The
+// error is one of closing an earlier one.
+func (l *Log) Also(s Lines) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	return l.also(s)
+}
+
+func (l *Log) also(s Lines) error {
+	var to target
+	if s != nil {
+		to = lines{s}
+	}
+	return l.do(func() error { return l.change(outputs{l.out.main, to, l.out.format}) })
+}
+
+// Off writes what there is and ends what Open has begun. The error is one of closing the file: what was written may be lost.
 func (l *Log) Off() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,7 +123,7 @@ func (l *Log) Off() error {
 
 func (l *Log) off() error {
 	l.dest = accesslog.Dest{}
-	return l.do(func() error { return l.change(nil, 0) })
+	return l.do(func() error { return l.change(outputs{nil, l.out.also, l.out.format}) })
 }
 
 // Reopen closes a log file that was renamed and opens it anew; every line goes to one or the other. On error the old
@@ -109,8 +143,8 @@ func (l *Log) Reopen() error {
 	}
 	return l.do(func() error {
 		l.write()
-		old := l.to
-		l.to = to
+		old := l.out.main
+		l.out.main = to
 		return old.close()
 	})
 }
@@ -123,7 +157,7 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.closed = true
-	err := l.off()
+	err := errors.Join(l.off(), l.also(nil))
 	close(l.requests)
 	<-l.done
 	return err

@@ -103,6 +103,90 @@ func TestReopen(t *testing.T) {
 	check(t, "new file", read(t, path), want("second"))
 }
 
+// system is a log that takes lines one at a time.
+type system struct {
+	got    strings.Builder
+	fail   error
+	closed int
+}
+
+func (s *system) Send(line []byte) error {
+	if s.fail == nil {
+		fmt.Fprintf(&s.got, "%s|", line)
+	}
+	return s.fail
+}
+
+func (s *system) String() string { return "system" }
+func (s *system) Close() error   { s.closed++; return nil }
+
+// TestAlso has a second place for lines, beside a file and without one.
+func TestAlso(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	l, s := newLog(t, 1), &system{}
+	p := l.Producer(0)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(l.Also(s))
+	p.Add(line("alone"))
+	openAt(t, l, path)
+	p.Add(line("both"))
+	must(l.Reopen())
+	p.Add(line("still"))
+	must(l.Off())
+	p.Add(line("again"))
+	if s.closed != 0 {
+		t.Error("closed too early")
+	}
+	must(l.Also(nil))
+	p.Add(line("nowhere"))
+	if _, on := p.Format(); on {
+		t.Error("lines are wanted, and there is no place for them")
+	}
+	must(l.Also(nil))
+	check(t, "file", read(t, path), want("both", "still"))
+	check(t, "system", s.got.String(), strings.ReplaceAll(want("alone", "both", "still", "again"), "\n", "|"))
+	if s.closed != 1 {
+		t.Errorf("closed %d times", s.closed)
+	}
+}
+
+// TestSetFormat changes the form between two lines.
+func TestSetFormat(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	l := newLog(t, 1)
+	openAt(t, l, path)
+	p := l.Producer(0)
+	p.Add(line("one"))
+	if err := l.SetFormat(accesslog.JSON); err != nil {
+		t.Fatal(err)
+	}
+	p.Add(line("two"))
+	if err := l.SetFormat(accesslog.File); err != nil {
+		t.Fatal(err)
+	}
+	p.Add(line("three"))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.SplitAfter(read(t, path), "\n")
+	if len(got) != 4 || got[0] != want("one") || !strings.HasPrefix(got[1], `{"time":`) || got[2] != want("three") {
+		t.Errorf("%q", got)
+	}
+	if err := l.SetFormat(accesslog.JSON); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if err := l.Also(&system{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
 // TestNoLineIsLost renames the log while several loops write to it.
 func TestNoLineIsLost(t *testing.T) {
 	t.Parallel()

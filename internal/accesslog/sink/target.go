@@ -26,12 +26,58 @@ type target interface {
 	close() error
 }
 
+// outputs is where lines go, and in which form.
+type outputs struct {
+	main   target // the file or log host; nil: none
+	also   target // nil: none
+	format accesslog.Format
+}
+
+func (o *outputs) targets() []target {
+	var ts []target
+	for _, t := range []target{o.main, o.also} {
+		if t != nil {
+			ts = append(ts, t)
+		}
+	}
+	return ts
+}
+
+// any reports whether there is a log.
+func (o *outputs) any() bool { return o.main != nil || o.also != nil }
+
+func (o *outputs) prompt() bool { return o.main != nil && o.main.prompt() }
+
 func open(d accesslog.Dest) (target, error) {
 	if d.IsFile() {
 		return openFile(d.Path)
 	}
 	return dial(d)
 }
+
+// Lines takes lines one at a time, such as the log of the system. It is used by one goroutine.
+type Lines interface {
+	// Send takes a line without its newline. It must not wait for longer than a moment.
+	Send(line []byte) error
+	// String is the name for reports.
+	String() string
+	Close() error
+}
+
+// lines is the target of Lines.
+type lines struct{ Lines }
+
+func (t lines) write(text []byte) (lost int, err error) {
+	for line := range bytes.Lines(text) {
+		if e := t.Send(bytes.TrimSuffix(line, []byte("\n"))); e != nil {
+			lost, err = lost+1, e
+		}
+	}
+	return lost, err
+}
+
+func (lines) prompt() bool   { return false }
+func (t lines) close() error { return t.Close() }
 
 // file is a log file.
 type file struct {

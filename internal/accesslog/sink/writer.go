@@ -1,9 +1,8 @@
 package sink
 
 import (
+	"errors"
 	"time"
-
-	"github.com/penlb/pen/internal/accesslog"
 )
 
 const (
@@ -38,8 +37,8 @@ func (l *Log) run() {
 // something has come into an empty buffer.
 func (l *Log) something() {
 	switch {
-	case l.to == nil:
-	case l.to.prompt():
+	case !l.out.any():
+	case l.out.prompt():
 		l.write()
 	case !l.flushing:
 		l.flushing = true
@@ -54,28 +53,35 @@ func (l *Log) write() {
 	}
 }
 
-// change delivers what there is and makes to the target, nil for none, of lines in format f.
-func (l *Log) change(to target, f accesslog.Format) error {
+// change delivers what there is and makes next what becomes of later lines. The error is one of closing what is no
+// longer used.
+func (l *Log) change(next outputs) error {
 	for _, p := range l.producers {
-		l.deliver(p.set(f, to != nil))
+		l.deliver(p.set(next.format, next.any()))
 	}
-	old := l.to
-	l.to = to
-	if old == nil {
-		return nil
+	old := l.out
+	l.out = next
+	var errs [2]error
+	if old.main != nil && old.main != next.main {
+		errs[0] = old.main.close()
 	}
-	return old.close()
+	if old.also != nil && old.also != next.also {
+		errs[1] = old.also.close()
+	}
+	return errors.Join(errs[:]...)
 }
 
+// deliver writes lines, and takes note of those lost for want of room.
 func (l *Log) deliver(lines []byte, lost int) {
-	var err error
-	if len(lines) > 0 {
-		var n int
-		n, err = l.to.write(lines)
-		lost += n
-	}
-	if lost > 0 {
-		l.loss.add(l.to.String(), lost, err)
+	for _, to := range l.out.targets() {
+		n, err := 0, error(nil)
+		if len(lines) > 0 {
+			n, err = to.write(lines)
+		}
+		if n += lost; n > 0 {
+			l.loss.add(to.String(), n, err)
+		}
+		lost = 0 // reported with the first
 	}
 }
 

@@ -63,7 +63,7 @@ func withFake(t *testing.T, f *fake, test func(l *Log, reports func() []string))
 			said = append(said, fmt.Sprintf(format, args...))
 		})
 		defer l.Close()
-		if err := l.do(func() error { return l.change(f, accesslog.File) }); err != nil {
+		if err := l.do(func() error { return l.change(outputs{main: f}) }); err != nil {
 			t.Fatal(err)
 		}
 		test(l, func() []string {
