@@ -95,6 +95,9 @@ type Runtime interface {
 	// Settings.Log is changed by the command, after success.
 	OpenLog(dest string) error
 
+	// LogSyslog sends the log to the system's log as well, or no longer. Before it serves that only is noted.
+	LogSyslog(on bool) error
+
 	// OpenCountries makes the database at path the one that country entries of access lists go by; empty: none.
 	// Before it serves it only is named. On error the old one stays.
 	OpenCountries(path string) error

@@ -95,6 +95,8 @@ func (r *fakeRuntime) OpenLog(dest string) error {
 	return r.openErr
 }
 
+func (r *fakeRuntime) LogSyslog(bool) error { return r.openErr }
+
 func (r *fakeRuntime) OpenCountries(path string) error {
 	if path == "/broken" {
 		return errFake

@@ -106,6 +106,11 @@ func commands() []command {
 			func(s *settings.Settings) *int { return &s.PendingMax }, atLeast(1))),
 		{name: "spin", args: "[off|auto|MICROSECONDS]", help: "how long a loop polls before it sleeps", check: checkSpin,
 			run: spin, save: spinSave, forgotten: true},
+		forgotten(choice("log_format", "lines for each piece from a client, or for each connection", []string{"pen", "json"},
+			func(s *settings.Settings) int { return index(s.LogJSON) },
+			func(s *settings.Settings, n int) { s.LogJSON = n == 1 })),
+		{name: "log_syslog", args: "[off|on]", help: "log requests to the system's log as well", check: optionalWord(offOn()...),
+			run: logSyslog, save: logSyslogSave, forgotten: true},
 		{name: "source", args: "ADDRESS", help: "local address of connections to servers, 0.0.0.0 for any",
 			check: checkSource, run: source, save: sourceSave, forgotten: true},
 		forgotten(text("ssl_ciphers", "CIPHERS", "ciphers of TLS", false,
@@ -268,9 +273,9 @@ func choice(name, help string, words []string, get func(*settings.Settings) int,
 				n := slices.Index(words, c.args[0])
 				if n < 0 {
 					c.ignored("unknown word '%s': want %s", c.args[0], strings.Join(words, ", "))
-					return
+				} else {
+					c.Settings.Update(func(s *settings.Settings) { set(s, n) })
 				}
-				c.Settings.Update(func(s *settings.Settings) { set(s, n) })
 			}
 			c.showWord(name, words[get(c.Settings.Get())])
 		},

@@ -80,6 +80,41 @@ func congestionOff(c *call) {
 
 func congestionSave(_ *Env, s *settings.Settings) []string { return orNo("congestion", s.Congestion) }
 
+// offOn are the words of a switch, by index.
+func offOn() []string { return []string{"off", "on"} }
+
+func index(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// logSyslog sends the log to the system's log, or no longer.
+func logSyslog(c *call) {
+	if len(c.args) > 0 {
+		c.setSyslog(c.args[0])
+	}
+	c.showWord("log_syslog", offOn()[index(c.Settings.Get().LogSyslog)])
+}
+
+func (c *call) setSyslog(word string) {
+	n := slices.Index(offOn(), word)
+	if n < 0 {
+		c.ignored("unknown word '%s': want off, on", word)
+		return
+	}
+	if err := c.Runtime.LogSyslog(n == 1); err != nil {
+		c.ignored("%v", err)
+		return
+	}
+	c.Settings.Update(func(s *settings.Settings) { s.LogSyslog = n == 1 })
+}
+
+func logSyslogSave(_ *Env, s *settings.Settings) []string {
+	return []string{"log_syslog " + offOn()[index(s.LogSyslog)]}
+}
+
 // geoIP opens a database of countries. The same name again reads the file again.
 func geoIP(c *call) {
 	if len(c.args) > 0 {

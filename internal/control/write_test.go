@@ -143,6 +143,7 @@ func drawSettings(t *rapid.T) settings.Settings {
 	s.Threads = rapid.IntRange(0, maxThreads).Draw(t, "threads")
 	s.Forwarded = header.Mode(rapid.IntRange(0, 2).Draw(t, "forwarded"))
 	s.Spin = rapid.SampledFrom([]time.Duration{settings.SpinOff, settings.SpinAuto, 50 * time.Microsecond}).Draw(t, "spin")
+	s.LogJSON, s.LogSyslog = flag("json"), flag("syslog")
 	s.Congestion, s.GeoIPDB = optional("congestion"), optional("geoip_db")
 	s.Log = rapid.SampledFrom([]string{"", "log", "/a:b", "localhost:514", "[::1]:syslog"}).Draw(t, "log")
 	s.WebStats, s.DSRIf = optional("web_stats"), optional("dsr_if")

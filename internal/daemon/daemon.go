@@ -70,6 +70,7 @@ type Daemon struct {
 	listening string           // as given
 	listeners []*sock.Listener // one per loop, or one for all
 	spin      ring.Spin        // of each loop
+	syslog    bool             // the access log goes to the system's as well
 	failed    error            // commands at start that must not be passed over
 
 	stopOnce sync.Once
@@ -191,6 +192,11 @@ func (d *Daemon) open() error {
 	}
 	if err := d.openControl(); err != nil {
 		return err
+	}
+	if d.store.Get().LogSyslog {
+		if err := d.openSyslog(); err != nil { // no reason to serve nobody
+			d.Logf("log_syslog: %v", err)
+		}
 	}
 	if err := d.openCountries(d.store.Get().GeoIPDB); err != nil {
 		return err
@@ -375,6 +381,7 @@ func (d *Daemon) privileges() error {
 			return err
 		}
 	}
+	d.refreshLog()
 	if f := d.opts.PidFile; f != "" {
 		if err := process.WritePID(f); err != nil {
 			d.opts.PidFile = ""

@@ -133,6 +133,7 @@ func (d *Daemon) ControlSpec() string {
 // SettingsChanged implements control.Runtime.
 func (d *Daemon) SettingsChanged() {
 	if d.serving.Load() {
+		d.refreshLog()
 		d.flows().Refresh()
 		if d.direct != nil {
 			d.direct.refresh()

@@ -6,7 +6,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/penlb/pen/internal/accesslog"
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/control"
 	"github.com/penlb/pen/internal/stats"
@@ -106,29 +105,6 @@ func (d *Daemon) Idlers() int {
 		return 0
 	}
 	return d.flows().Idlers()
-}
-
-// OpenLog implements control.Runtime. Before the daemon serves the log is only named: the user that pen will be opens
-// it.
-func (d *Daemon) OpenLog(dest string) error {
-	switch {
-	case !d.serving.Load():
-		return nil
-	case dest == "":
-		return d.access.Off()
-	}
-	return d.openLog(dest)
-}
-
-func (d *Daemon) openLog(dest string) error {
-	to, err := accesslog.ParseDest(dest)
-	if err == nil {
-		err = d.access.Open(to, to.Format())
-	}
-	if err != nil {
-		return pensWords("Can't open logfile "+dest, err)
-	}
-	return nil
 }
 
 // pensServer is the number that pen shows for a server: those beside the table have numbers of their own.

@@ -17,13 +17,13 @@ func openSystemLog(name string) systemLog {
 	return events{l}
 }
 
-func (e events) send(level Level, msg string) {
-	// There is nobody left to tell when this fails.
+func (events) open() bool { return true }
+
+func (e events) send(level Level, msg string) error {
 	if level <= Error {
-		_ = e.log.Error(eventID, msg)
-	} else {
-		_ = e.log.Info(eventID, msg)
+		return e.log.Error(eventID, msg)
 	}
+	return e.log.Info(eventID, msg)
 }
 
 func (e events) close() { _ = e.log.Close() }

@@ -15,13 +15,16 @@ type Level int
 const (
 	Error  Level = 3
 	Notice Level = 5
+	Info   Level = 6
 	Debug  Level = 7
 )
 
 // systemLog is where messages go when there is no terminal.
 type systemLog interface {
-	// send takes a message at once, or loses it.
-	send(level Level, msg string)
+	// open reports whether there is somebody to take messages.
+	open() bool
+	// send takes a message at once, or loses it and says why.
+	send(level Level, msg string) error
 	close()
 }
 
@@ -45,7 +48,7 @@ func (l *Logger) Print(level Level, format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.system != nil {
-		l.system.send(level, msg)
+		_ = l.system.send(level, msg) // there is nobody left to tell
 		return
 	}
 	fmt.Fprintf(l.out, "%s: %s\n", time.Now().Format(time.DateTime), msg)
@@ -57,7 +60,7 @@ func (l *Logger) Fail(err error) {
 	defer l.mu.Unlock()
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		if l.system != nil {
-			l.system.send(Error, line)
+			_ = l.system.send(Error, line)
 			continue
 		}
 		fmt.Fprintf(l.out, "%s: %s\n", l.name, line)

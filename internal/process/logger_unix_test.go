@@ -52,6 +52,27 @@ func TestLogger(t *testing.T) {
 	}
 }
 
+func TestLines(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(shortDir(t), "log")
+	s := &syslog{name: "test", pid: 42, paths: []string{path}}
+	l := Lines{s}
+	if err := l.Send([]byte("x")); !errors.Is(err, ErrNoSystemLog) {
+		t.Errorf("nobody listens: %v", err)
+	}
+	log := listenLog(t, path)
+	s.tried = time.Time{}
+	if err := l.Send([]byte("GET / HTTP/1.0")); err != nil {
+		t.Fatal(err)
+	}
+	if got := receive(t, log); !strings.HasPrefix(got, "<14>") || !strings.HasSuffix(got, " test[42]: GET / HTTP/1.0") {
+		t.Errorf("%q", got)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestSyslogNeverBlocks: a log that does not read takes what its buffer holds.
 func TestSyslogNeverBlocks(t *testing.T) {
 	t.Parallel()
@@ -63,9 +84,9 @@ func TestSyslogNeverBlocks(t *testing.T) {
 		if i == 100_000 {
 			t.Fatal("the buffer has no end")
 		}
-		s.send(Notice, "x")
+		_ = s.send(Notice, "x")
 	}
-	s.send(Notice, "x") // not even tried, for a second
+	_ = s.send(Notice, "x") // not even tried, for a second
 	if s.conn != nil {
 		t.Error("connected to a log that is stuck")
 	}

@@ -15,7 +15,8 @@ const facilityUser = 1 << 3 // LOG_USER of RFC 3164, as pen
 var syslogPaths = []string{"/dev/log", "/var/run/syslog", "/var/run/log"}
 
 // syslog speaks RFC 3164 to the local log, in the form that syslog(3) uses. Messages that it does not take are lost;
-// a message never blocks. It is used under the lock of a Logger.
+// a message never blocks. It is used by one goroutine at a
+// time.
 type syslog struct {
 	name  string
 	pid   int
@@ -41,14 +42,14 @@ func (s *syslog) dial() {
 	}
 }
 
-func (s *syslog) send(level Level, msg string) {
+func (s *syslog) open() bool { return s.conn != nil }
+
+func (s *syslog) send(level Level, msg string) error {
+	if s.conn == nil && time.Since(s.tried) >= time.Second {
+		s.dial()
+	}
 	if s.conn == nil {
-		if time.Since(s.tried) < time.Second {
-			return
-		}
-		if s.dial(); s.conn == nil {
-			return
-		}
+		return ErrNoSystemLog
 	}
 	now := time.Now()
 	s.conn.SetWriteDeadline(now.Add(10 * time.Millisecond))
@@ -56,6 +57,7 @@ func (s *syslog) send(level Level, msg string) {
 	if err != nil {
 		s.close() // the log was restarted, or is stuck
 	}
+	return err
 }
 
 func (s *syslog) close() {

@@ -81,9 +81,11 @@ type Settings struct {
 	Congestion string        // congestion control of connections to servers; empty: the system's
 	GeoIPDB    string        // file of the countries of addresses; empty: none
 
-	Log      string // -l, log: file name or host:port; empty: none
-	WebStats string // -w, web_stats
-	DSRIf    string // dsr_if
+	Log       string // -l, log: file name or host:port; empty: none
+	LogJSON   bool   // log_format json: a line for each connection at its end, not for each piece from a client
+	LogSyslog bool   // log_syslog: to the log of the system as well, or only there
+	WebStats  string // -w, web_stats
+	DSRIf     string // dsr_if
 
 	DSRVIPs     []string // dsr_vip, as given, in order; replaced, never appended in place
 	DSRAnnounce bool     // dsr_announce

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/penlb/pen/internal/accesslog"
 )
 
 // fake is a target that can be slow or fail.
@@ -171,7 +169,7 @@ func TestLossIsReportedOnceAMinute(t *testing.T) {
 func TestAddDoesNotAllocate(t *testing.T) {
 	f := &fake{gate: make(chan struct{})} // so that the writer does nothing
 	l := New(1, t.Logf)
-	if err := l.do(func() error { return l.change(f, accesslog.File) }); err != nil {
+	if err := l.do(func() error { return l.change(outputs{main: f}) }); err != nil {
 		t.Fatal(err)
 	}
 	a := line("GET / HTTP/1.0")
