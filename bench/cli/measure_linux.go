@@ -114,6 +114,12 @@ func worker(args []string, stdout io.Writer) error {
 			return usageError(err.Error())
 		}
 		return load.Generate(spec, stdout)
+	case "packets":
+		spec := new(load.PacketSpec)
+		if err := json.Unmarshal([]byte(args[0]), spec); err != nil {
+			return usageError(err.Error())
+		}
+		return load.SendPackets(spec, stdout)
 	case "backend":
 		listen, err := netip.ParseAddrPort(args[0])
 		if err != nil {

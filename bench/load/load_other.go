@@ -23,6 +23,9 @@ func Serve(netip.AddrPort, io.Writer) error { return errSystem() }
 // Generate needs Linux.
 func Generate(*Spec, io.Writer) error { return errSystem() }
 
+// SendPackets needs Linux.
+func SendPackets(*PacketSpec, io.Writer) error { return errSystem() }
+
 func errSystem() error {
 	return fmt.Errorf("load generator on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }

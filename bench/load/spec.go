@@ -23,6 +23,8 @@ const (
 	Up Kind = "up"
 	// Ask sends a request in a datagram, awaits the answer, and starts again from the same port.
 	Ask Kind = "ask"
+	// Packets sends frames that nobody answers, each of the group's connections in turn; see PacketSpec.
+	Packets Kind = "packets"
 	// Idle makes one request per connection before the measurement and then only keeps the connection.
 	Idle Kind = "idle"
 )
@@ -32,7 +34,7 @@ type Group struct {
 	Name    string
 	Kind    Kind
 	Conns   int // connections; for Short: how many at a time
-	Request int // bytes, at least HeaderBytes; not for Down and Up
+	Request int // bytes, at least HeaderBytes; Packets: of the whole frame; not for Down and Up
 	Reply   int // bytes, at least 1; not for Down and Up
 	// Rate of an open loop. Ping and Short: requests per second of the whole group. Down: bytes per second that each
 	// connection reads. Zero: closed loop, as fast as it goes.
@@ -50,9 +52,9 @@ type Spec struct {
 type GroupResult struct {
 	Name   string
 	Kind   Kind
-	Done   uint64 // requests answered; 0 for Down and Up
+	Done   uint64 // requests answered, or packets that arrived; 0 for Down and Up
 	Bytes  uint64 // payload received, for Up: written
-	Errors uint64 // connections that failed; Ask: requests without an answer
+	Errors uint64 // connections that failed; Ask: requests without an answer; Packets: those lost
 	Late   uint64 // open loop: requests due but unanswered at the end, included in the latencies
 	// Latency quantiles, from the intended (open loop) or real (closed loop) start of a request to the end of its reply.
 	P50, P99, P999, Max time.Duration
@@ -150,3 +152,7 @@ func (g *Group) check() error {
 	}
 	return nil
 }
+	case Packets:
+		if g.Request < 60 || g.Request > 1514 {
+			return fmt.Errorf("frames of %d bytes: want 60 to 1514", g.Request)
+		}

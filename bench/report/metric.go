@@ -21,6 +21,9 @@ const (
 	P999           = "p999"
 	Late           = "late"
 	Lost           = "lost"
+	CPUPerPacket   = "cpu/packet"
+	PacketsPerSec  = "packet/s"
+	PacketsLost    = "lost/packet"
 	RSS            = "rss"
 	RSSPerConn     = "rss/conn"
 )
@@ -51,6 +54,9 @@ func Metrics() []Metric {
 		{P999, "p999", "µs", latency(func(g *load.GroupResult) time.Duration { return g.P999 })},
 		{Late, "unanswered at the end", "requests", late},
 		{Lost, "requests without an answer", "%", ratio(failures, attempts, 100)},
+		{CPUPerPacket, "proxy CPU per packet", "µs", ratio(cpu, requests, 1e6)},
+		{PacketsPerSec, "packets that arrived", "1/s", ratio(requests, seconds, 1)},
+		{PacketsLost, "packets lost", "%", ratio(failures, attempts, 100)},
 		{RSS, "resident memory", "MB", func(s *Sample) (float64, bool) { return float64(s.RSS) / 1e6, s.Proxy }},
 		{RSSPerConn, "resident memory per connection", "KiB", rssPerConn},
 	}

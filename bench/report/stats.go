@@ -3,6 +3,8 @@ package report
 import (
 	"math"
 	"slices"
+
+	"github.com/penlb/pen/bench/load"
 )
 
 // Summary is the median of some rounds and the range of all of them.
@@ -62,7 +64,9 @@ func (c *Cell) failures() uint64 {
 			continue
 		}
 		for j := range c.Samples[i].Groups {
-			sum += c.Samples[i].Groups[j].Errors
+			if g := &c.Samples[i].Groups[j]; g.Kind != load.Packets { // there the loss is what is measured
+				sum += g.Errors
+			}
 		}
 	}
 	return sum

@@ -71,7 +71,7 @@ func TestMetrics(t *testing.T) {
 	want := map[string]float64{
 		CPUPerOp: 10, CPUPerGB: 0.25, CPULoad: 50, BusyPerOp: 15, BusyPerGB: 0.375, BusyLoad: 75,
 		OpsPerSecond: 50_000, BytesPerSecond: 2000, P50: 500, P99: 1000, P999: 10_000, Late: 7,
-		RSS: 3.145728, RSSPerConn: 20.48,
+		RSS: 3.145728, RSSPerConn: 20.48, CPUPerPacket: 10, PacketsPerSec: 50_000,
 	}
 	for _, m := range Metrics() {
 		got, ok := m.Value(&s)

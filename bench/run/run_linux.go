@@ -58,10 +58,14 @@ func Run(ctx context.Context, o *Options) ([]report.Scenario, error) {
 
 type runner struct {
 	*Options
-	port int
+	port   int
+	broken error // without which no peer can be measured any more
 }
 
 func (r *runner) scenario(ctx context.Context, s *scenario.Scenario) (report.Scenario, error) {
+	if s.Packets() {
+		return r.packets(ctx, s)
+	}
 	result := report.Scenario{Name: s.Name, Title: s.Title, Columns: s.Columns}
 	var peers []*peer.Found
 	for i := range r.Peers {
@@ -78,6 +82,21 @@ func (r *runner) scenario(ctx context.Context, s *scenario.Scenario) (report.Sce
 		return result, fmt.Errorf("backend: %w", err)
 	}
 	defer backend.stop()
+	err = r.rounds(ctx, s, peers, &result, func(p *peer.Found) (report.Sample, error) {
+		sample, err := r.cell(ctx, s, p, address)
+		select {
+		case <-backend.Done():
+			r.broken = fmt.Errorf("backend: %w", backend.Err())
+		default:
+		}
+		return sample, err
+	})
+	return result, err
+}
+
+// rounds measures the peers by turns, and adds the samples to result.
+func (r *runner) rounds(ctx context.Context, s *scenario.Scenario, peers []*peer.Found, result *report.Scenario,
+	measure func(*peer.Found) (report.Sample, error)) error {
 	for round := range r.Rounds + 1 {
 		fmt.Fprintf(r.Log, "%-12s round %d/%d:", s.Name, round, r.Rounds)
 		for i, p := range peers {
@@ -86,10 +105,10 @@ func (r *runner) scenario(ctx context.Context, s *scenario.Scenario) (report.Sce
 				continue // it failed in the warm-up and would again
 			}
 			fmt.Fprintf(r.Log, " %s", p.Name)
-			sample, err := r.cell(ctx, s, p, address)
+			sample, err := measure(p)
 			if ctx.Err() != nil {
 				fmt.Fprintln(r.Log, " interrupted")
-				return result, context.Cause(ctx)
+				return context.Cause(ctx)
 			}
 			if err != nil {
 				c.Error = err.Error()
@@ -100,13 +119,11 @@ func (r *runner) scenario(ctx context.Context, s *scenario.Scenario) (report.Sce
 			c.Samples = append(c.Samples, sample)
 		}
 		fmt.Fprintln(r.Log)
-		select {
-		case <-backend.Done():
-			return result, fmt.Errorf("backend: %w", backend.Err())
-		default:
+		if r.broken != nil {
+			return r.broken
 		}
 	}
-	return result, nil
+	return nil
 }
 
 // cell measures one peer for one round.
@@ -141,31 +158,37 @@ func (r *runner) cell(ctx context.Context, s *scenario.Scenario, p *peer.Found, 
 		return sample, err
 	}
 	pause(ctx, r.Warm)
+	err = r.window(c, m, &sample)
+	return sample, err
+}
+
+// window lets c count while m runs. c loads already.
+func (r *runner) window(c *worker, m *meter, sample *report.Sample) error {
 	// The client, which is awake, reacts at once; so nothing is missed at the start, and at the end the load is over
 	// before the meter is read, however late this process wakes up.
 	if err := m.read(); err != nil {
-		return sample, err
+		return err
 	}
 	before := *m
 	if err := c.start(); err != nil {
-		return sample, err
+		return err
 	}
 	if err := c.expect(load.Stopped, r.Window+replyLimit); err != nil {
-		return sample, err
+		return err
 	}
 	if err := m.read(); err != nil {
-		return sample, err
+		return err
 	}
 	result, err := c.result()
 	if err != nil {
-		return sample, err
+		return err
 	}
 	sample.Window, sample.Groups = result.Elapsed, result.Groups
 	sample.CPU, sample.RSS, sample.Busy = m.usage.CPU-before.usage.CPU, m.usage.RSS, -1
 	if r.ProxyCPU >= 0 {
 		sample.Busy = m.busy - before.busy
 	}
-	return sample, nil
+	return nil
 }
 
 // pause lets the load run; the end of ctx shows in whatever comes next.

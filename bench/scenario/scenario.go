@@ -47,6 +47,9 @@ func (s *Scenario) Datagrams() bool {
 	return false
 }
 
+// Packets reports whether the scenario is one of frames that are forwarded, and not of connections.
+func (s *Scenario) Packets() bool { return s.Groups[0].Kind == load.Packets }
+
 var (
 	pingColumns  = []string{report.CPUPerOp, report.P99, report.OpsPerSecond, report.P50, report.P999, report.BusyPerOp}
 	openColumns  = []string{report.CPUPerOp, report.P99, report.P50, report.P999, report.Late, report.OpsPerSecond}
@@ -54,6 +57,7 @@ var (
 	mixedColumns = []string{report.CPULoad, report.P99, report.BusyLoad, report.P50, report.P999, report.OpsPerSecond, report.BytesPerSecond}
 	slowColumns  = []string{report.CPUPerOp, report.P99, report.OpsPerSecond, report.P50, report.P999, report.BytesPerSecond, report.RSS}
 	askColumns   = []string{report.CPUPerOp, report.P99, report.Lost, report.OpsPerSecond, report.P50, report.BusyPerOp}
+	frameColumns = []string{report.CPUPerPacket, report.PacketsPerSec, report.PacketsLost, report.BusyPerOp, report.RSS}
 	idleColumns  = []string{report.RSSPerConn, report.RSS}
 )
 
@@ -100,6 +104,7 @@ func All() []Scenario {
 			Name: "udp", Title: "64 B datagrams, each with an answer, 1,000 clients", Columns: askColumns,
 			Groups: []load.Group{{Name: "ask", Kind: load.Ask, Conns: 1000, Request: 64, Reply: 64}},
 		},
+		frames(60), frames(1514),
 		Scenario{
 			Name: "slow", Title: "64 B request and reply, 50 connections, beside 50 slow readers of 100 kB/s", Columns: slowColumns,
 			Groups: []load.Group{
@@ -118,6 +123,15 @@ func ping(name, title string, conns, reply int) Scenario {
 }
 
 func bulk(kind load.Kind, streams int) Scenario {
+// frames is more than anybody can forward.
+func frames(size int) Scenario {
+	return Scenario{
+		Name: fmt.Sprintf("dsr%d", size), Title: fmt.Sprintf("direct server return, %d B frames of 256 flows without end", size),
+		Columns: frameColumns,
+		Groups:  []load.Group{{Name: "frames", Kind: load.Packets, Conns: 256, Request: size}},
+	}
+}
+
 	title := "download"
 	if kind == load.Up {
 		title = "upload"

@@ -1,0 +1,31 @@
+package peer
+
+import "net/netip"
+
+// Packets is what a load balancer that forwards packets is started with.
+type Packets struct {
+	Interface string
+	VIP       netip.AddrPort
+	Servers   []netip.Addr
+}
+
+// ForwardsPackets reports whether f can do direct server return. Of ours, one is enough: the engine plays no part.
+func (f *Found) ForwardsPackets() bool {
+	return f.Name == Direct || f.Name == "pen-epoll" || f.Name == "pen-classic"
+}
+
+// PacketCommand is the command line of f. It is empty for Direct.
+func (f *Found) PacketCommand(p *Packets) []string {
+	if f.Path == "" {
+		return nil
+	}
+	argv := []string{f.Path, "-f", "-U", "-O", "dsr_if " + p.Interface}
+	if f.Ours {
+		argv = append(argv, "-O", "threads 1")
+	}
+	argv = append(argv, p.VIP.String())
+	for _, s := range p.Servers {
+		argv = append(argv, netip.AddrPortFrom(s, p.VIP.Port()).String())
+	}
+	return argv
+}
