@@ -1,6 +1,7 @@
 package datagram
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -113,7 +114,7 @@ func (p *Proxy) CloseConn(n int) (ok bool) {
 
 // on runs f on the loop of session n, if there is one.
 func (p *Proxy) on(n int, f func(*Worker, *session)) {
-	if n < 0 || len(p.workers) == 0 || n/len(p.workers) > 1<<31 {
+	if n < 0 || len(p.workers) == 0 || n/len(p.workers) > math.MaxInt32 {
 		return
 	}
 	w := p.workers[n%len(p.workers)]
