@@ -142,6 +142,10 @@ func (g *Group) check() error {
 		if g.Reply < 1 || uint64(g.Reply) >= uint64(endless) {
 			return fmt.Errorf("reply of %d bytes", g.Reply)
 		}
+	case Packets:
+		if g.Request < 60 || g.Request > 1514 {
+			return fmt.Errorf("frames of %d bytes: want 60 to 1514", g.Request)
+		}
 	case Down:
 	case Up:
 		if g.Rate > 0 {
@@ -152,7 +156,3 @@ func (g *Group) check() error {
 	}
 	return nil
 }
-	case Packets:
-		if g.Request < 60 || g.Request > 1514 {
-			return fmt.Errorf("frames of %d bytes: want 60 to 1514", g.Request)
-		}

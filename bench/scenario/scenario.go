@@ -122,7 +122,6 @@ func ping(name, title string, conns, reply int) Scenario {
 	}
 }
 
-func bulk(kind load.Kind, streams int) Scenario {
 // frames is more than anybody can forward.
 func frames(size int) Scenario {
 	return Scenario{
@@ -132,6 +131,7 @@ func frames(size int) Scenario {
 	}
 }
 
+func bulk(kind load.Kind, streams int) Scenario {
 	title := "download"
 	if kind == load.Up {
 		title = "upload"
