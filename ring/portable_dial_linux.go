@@ -1,7 +1,6 @@
 package ring
 
 import (
-	"net/netip"
 	"os"
 	"syscall"
 
@@ -12,8 +11,8 @@ import (
 
 // control is a net.Dialer.Control that sets what o asks for and package net has no words for.
 func control(o *sock.Options) func(network, addr string, c syscall.RawConn) error {
-	bind, congestion := o.Bind, o.Congestion
-	if !bind.IsValid() && congestion == "" {
+	own := *o
+	if !own.Bind.IsValid() && own.Congestion == "" {
 		return nil
 	}
 	return func(network, _ string, c syscall.RawConn) error {
@@ -21,7 +20,7 @@ func control(o *sock.Options) func(network, addr string, c syscall.RawConn) erro
 			return nil
 		}
 		var err error
-		cerr := c.Control(func(fd uintptr) { err = prepare(int(fd), bind, congestion) })
+		cerr := c.Control(func(fd uintptr) { err = prepare(int(fd), &own) })
 		if cerr != nil {
 			return cerr
 		}
@@ -29,13 +28,18 @@ func control(o *sock.Options) func(network, addr string, c syscall.RawConn) erro
 	}
 }
 
-func prepare(fd int, bind netip.AddrPort, congestion string) error {
-	if bind.IsValid() && bind.Port() == 0 { // Linux 4.2; without it, a port per address instead of per connection
+func prepare(fd int, o *sock.Options) error {
+	if o.Transparent {
+		if err := sock.SetTransparent(fd, o.Bind.Addr().Is6()); err != nil {
+			return err
+		}
+	}
+	if o.Bind.IsValid() && o.Bind.Port() == 0 { // Linux 4.2; without it, a port per address instead of per connection
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 	}
-	if congestion == "" {
+	if o.Congestion == "" {
 		return nil
 	}
-	err := unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion)
+	err := unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, o.Congestion)
 	return os.NewSyscallError("setsockopt", err)
 }

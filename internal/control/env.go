@@ -105,6 +105,12 @@ type Runtime interface {
 	// TryCongestion is nil if the system lets us use the congestion control of that name.
 	TryCongestion(name string) error
 
+	// TryTransparent is nil if the system lets us connect from the addresses of clients.
+	TryTransparent() error
+
+	// Transparent is what `transparent_stats` shows.
+	Transparent() []Counter
+
 	// Status writes the status page to file and returns it.
 	Status(file string) ([]byte, error)
 

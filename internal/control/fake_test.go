@@ -39,12 +39,17 @@ type fakeRuntime struct {
 	onOpen             func() // run by OpenLog
 	resolve            func(context.Context, string) (netip.Addr, error)
 	listenErr, openErr error
+	transparentErr     error
 }
 
 func (r *fakeRuntime) Serving() bool    { return r.serving }
 func (r *fakeRuntime) SettingsChanged() { r.changed++ }
 func (r *fakeRuntime) Now() int64       { return fakeNow }
 func (r *fakeRuntime) Idlers() int      { return 1 }
+
+func (r *fakeRuntime) TryTransparent() error { return r.transparentErr }
+
+func (r *fakeRuntime) Transparent() []Counter { return []Counter{{Name: "client_address", Value: 3}} }
 
 func (r *fakeRuntime) Sync() {
 	r.syncs++

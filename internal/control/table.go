@@ -135,8 +135,8 @@ func commands() []command {
 			func(s *settings.Settings) *string { return &s.TicketKeys })),
 		forgotten(text("tls_min", "1.0|1.1|1.2|1.3", "lowest version of TLS", false,
 			func(s *settings.Settings) *string { return &s.TLSMin })),
-		forgotten(flag("transparent", "connect to servers from the client's address",
-			func(s *settings.Settings) *bool { return &s.Transparent })),
+		{name: "transparent", args: "[strict]", help: "connect to servers from the client's address; strict: or not at all",
+			check: optionalWord("strict"), run: transparent, no: transparentOff, save: transparentSave, forgotten: true},
 
 		forgotten(onOff("udp_connected", "a connected socket towards the server for each UDP session",
 			func(s *settings.Settings) *bool { return &s.UDPConnected })),
@@ -180,6 +180,7 @@ func commands() []command {
 		{name: "servers", help: "show the servers", run: servers},
 		{name: "socket", args: "FD", help: "show the connection of a descriptor", check: optionalNumber(minNumber, maxNumber), run: socket},
 		{name: "status", help: "write and show the status page", run: status},
+		{name: "transparent_stats", help: "show how many servers have seen the address of their client", run: transparentStats},
 		{name: "udp", help: "show the counters of UDP", run: udp},
 		{name: "write", args: "[FILE]", help: "write the configuration to a file", touches: writtenFile, run: write},
 	}

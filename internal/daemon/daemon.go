@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ import (
 	"github.com/penlb/pen/internal/sock"
 	"github.com/penlb/pen/internal/tlsterm"
 	"github.com/penlb/pen/ring"
+	"github.com/penlb/pen/tproxy"
 )
 
 // Env is what the program sees of the world. Tests bring their own.
@@ -54,6 +56,7 @@ type Daemon struct {
 	log     *process.Logger
 	back    *process.Background // nil in the foreground
 	access  *sink.Log
+	face    tproxy.Face
 	began   time.Time
 	stop    chan struct{}
 	loops   []ring.Loop
@@ -166,21 +169,8 @@ func (d *Daemon) configure() error {
 	return nil
 }
 
-// check refuses what this version does not do.
-func (d *Daemon) check() error {
-	s := d.store.Get()
-	for _, x := range []struct {
-		asked bool
-		what  string
-	}{
-		{s.Transparent, "transparent proxying (transparent)"},
-	} {
-		if x.asked {
-			return fmt.Errorf("%s is not built yet: leave it out, or use the original pen for it", x.what)
-		}
-	}
-	return nil
-}
+// check refuses what cannot work as it is.
+func (d *Daemon) check() error { return d.checkTransparent() }
 
 // open opens everything that may need root, and looks up all names, in pen's order.
 func (d *Daemon) open() error {
@@ -240,8 +230,9 @@ func (d *Daemon) openLoops(limit int) error {
 	d.clients = client.New(s.ClientsMax)
 	d.ctl.Clients = d.clients
 	d.access = sink.New(n, d.Logf)
+	d.face.Logf = d.Logf
 	d.proxy = proxy.New(proxy.Config{Settings: d.store, Servers: d.servers, Clients: d.clients, ACL: d.acl, Log: d.access,
-		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.Raw, TLS: d.tlsConfig()})
+		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.Raw, TLS: d.tlsConfig(), Face: &d.face})
 	if d.rawPath() {
 		return nil // there are no connections for loops to serve
 	}
@@ -371,6 +362,11 @@ func (d *Daemon) privileges() error {
 	if err := process.DropPrivileges(p); err != nil {
 		return err
 	}
+	if d.store.Get().Transparent {
+		if err := d.TryTransparent(); err != nil {
+			return err
+		}
+	}
 	if c := d.store.Get().Congestion; c != "" {
 		if err := sock.TryCongestion(c); err != nil { // root may have what we now may not
 			d.Logf("%v; servers are spoken to with the system's", err)
@@ -392,17 +388,26 @@ func (d *Daemon) privileges() error {
 }
 
 // needs are the capabilities without which the daemon could not do later what it does now: a listener on a port below
-// 1024 may have to move to another one.
+// 1024 may have to move to another one, and each connection may have to be made from a client's address.
 func (d *Daemon) needs() (caps []sock.Capability) {
-	if d.udp != nil && d.udp.lowPort() {
-		return append(caps, sock.CapNetBindService)
+	if d.lowPort() {
+		caps = append(caps, sock.CapNetBindService)
 	}
-	for _, l := range d.listeners {
-		if p := l.Addr().AddrPort.Port(); p > 0 && p < 1024 {
-			return append(caps, sock.CapNetBindService)
-		}
+	if d.store.Get().Transparent {
+		caps = append(caps, sock.CapNetRaw)
 	}
-	return nil
+	return caps
+}
+
+// lowPort reports whether a listener has a port that is for the privileged.
+func (d *Daemon) lowPort() bool {
+	if d.udp != nil {
+		return d.udp.lowPort()
+	}
+	return slices.ContainsFunc(d.listeners, func(l *sock.Listener) bool {
+		p := l.Addr().AddrPort.Port()
+		return p > 0 && p < 1024
+	})
 }
 
 // serve runs the loops until it is told to end.

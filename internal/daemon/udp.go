@@ -28,7 +28,7 @@ type udpSide struct {
 
 func (d *Daemon) newUDP() *udpSide {
 	return &udpSide{logf: d.Logf, Proxy: datagram.New(datagram.Config{Settings: d.store, Servers: d.servers,
-		Clients: d.clients, ACL: d.acl, Log: d.access, Debugf: d.Debugf, Logf: d.Logf})}
+		Clients: d.clients, ACL: d.acl, Log: d.access, Debugf: d.Debugf, Logf: d.Logf, Face: &d.face})}
 }
 
 func (u *udpSide) addLoop(l ring.Loop) {

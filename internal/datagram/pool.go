@@ -69,13 +69,19 @@ func (w *Worker) poolOf(a netip.Addr) *pool {
 	return p
 }
 
-// takeUp is an up-socket that is free for l. Errors: EMFILE if there are no more sockets to be had, EHOSTUNREACH if no
+// takeUp is an up-socket for s that is free for l. Errors: EMFILE if there are no more sockets to be had, EHOSTUNREACH if no
 // way to the server is known, else those of opening one.
-func (w *Worker) takeUp(l *lane, st *settings.Settings) (int32, error) {
+func (w *Worker) takeUp(s *session, l *lane, st *settings.Settings) (int32, error) {
 	if !w.source(l, st) {
 		return 0, syscall.EHOSTUNREACH
 	}
-	if st.UDPConnected {
+	theirs, err := w.disguised(s, l, st)
+	switch {
+	case err != nil:
+		return 0, err
+	case theirs:
+		return w.openDisguised(s, l)
+	case st.UDPConnected:
 		return w.openUp(nil, l)
 	}
 	if i, ok := l.freed.take(); ok {
@@ -102,6 +108,11 @@ func (w *Worker) openUp(p *pool, l *lane) (int32, error) {
 	if p == nil {
 		w.opts.Peer = l.to.AddrPort()
 	}
+	return w.addUp(p)
+}
+
+// addUp opens the up-socket that w.opts describes.
+func (w *Worker) addUp(p *pool) (int32, error) {
 	s, err := w.loop.OpenDatagrams(&w.opts)
 	if err != nil {
 		return 0, err

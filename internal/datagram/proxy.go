@@ -10,6 +10,7 @@ import (
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/client"
 	"github.com/penlb/pen/internal/settings"
+	"github.com/penlb/pen/tproxy"
 )
 
 // Config is what a Proxy works with. All of it is shared with the control commands.
@@ -19,6 +20,9 @@ type Config struct {
 	Clients  *client.Table
 	ACL      *acl.Table
 	Log      *sink.Log // with a producer for each worker
+
+	// Face is what servers see of clients with transparent.
+	Face *tproxy.Face
 
 	// MaxSocks is how many up-sockets the descriptor limit allows.
 	MaxSocks int
@@ -47,7 +51,7 @@ func (p *Proxy) Limit() int {
 	n := st.UDPSessionsMax
 	if n <= 0 {
 		socks := max(p.MaxSocks, 1)
-		if !st.UDPConnected {
+		if !st.UDPConnected && !st.Transparent {
 			socks *= max(p.Servers.Len(), 1)
 		}
 		n = min(maxSessions, socks)

@@ -76,9 +76,9 @@ func (w *Worker) reach(s *session, i int, st *settings.Settings) error {
 	to := sock.EndpointOf(netip.AddrPortFrom(t.Addr, t.Port))
 	n := w.laneTo(to, i)
 	l := w.lanes[n]
-	up, err := w.takeUp(l, st)
+	up, err := w.takeUp(s, l, st)
 	for out := outOfSockets(err); out && w.replace(l); out = outOfSockets(err) {
-		up, err = w.takeUp(l, st)
+		up, err = w.takeUp(s, l, st)
 	}
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
 	"github.com/penlb/pen/ring"
+	"github.com/penlb/pen/tproxy"
 )
 
 // begin makes a session of an accepted socket; false means that no connection number is free.
@@ -71,18 +72,9 @@ func (w *Worker) choose(s *session, st *settings.Settings) {
 // is closed.
 func (w *Worker) connect(s *session, i int, st *settings.Settings) {
 	for ; i != balance.None; i = w.proxy.Servers.Next(&st.Rules, w.client(s), int(s.first), i, w.now()) {
-		s.server = int32(i)
-		w.proxy.current.Store(s.server)
-		t := w.proxy.Servers.Target(i)
-		w.addr = sock.Addr{AddrPort: netip.AddrPortFrom(t.Addr, t.Port), Path: t.Path}
-		w.prepare(st)
-		up, err := w.loop.Connect(&w.addr, &w.opts, s.token())
+		s.ports = 0
+		err := w.dial(s, i, st)
 		if err == nil {
-			s.up = up
-			s.open++
-			s.state = connecting
-			s.timer = w.loop.After(connectTimeout(st), s.token())
-			w.proxy.pending.Add(1)
 			return
 		}
 		w.proxy.Servers.Release(i)
@@ -95,6 +87,32 @@ func (w *Worker) connect(s *session, i int, st *settings.Settings) {
 	}
 	w.proxy.Debugf(1, "connection %d: no server for client %v", s.number, s.addrPort())
 	w.finish(s, noServer)
+}
+
+// dial starts to connect s to server i.
+func (w *Worker) dial(s *session, i int, st *settings.Settings) error {
+	s.server = int32(i)
+	w.proxy.current.Store(s.server)
+	t := w.proxy.Servers.Target(i)
+	w.addr = sock.Addr{AddrPort: netip.AddrPortFrom(t.Addr, t.Port), Path: t.Path}
+	for {
+		w.prepare(st)
+		if err := w.disguise(s, t.Addr, st); err != nil {
+			return err
+		}
+		up, err := w.loop.Connect(&w.addr, &w.opts, s.token())
+		if err == nil {
+			s.up = up
+			s.open++
+			s.state = connecting
+			s.timer = w.loop.After(connectTimeout(st), s.token())
+			w.proxy.pending.Add(1)
+			return nil
+		}
+		if !s.otherPort(err) {
+			return err
+		}
+	}
 }
 
 // connectTimeout is at least a second, whatever was asked for.
@@ -111,7 +129,7 @@ func (w *Worker) prepare(st *settings.Settings) {
 // blame blacklists server i after err, unless the error is ours.
 func (w *Worker) blame(i int, err error) {
 	w.proxy.Debugf(1, "connect to server %d: %v", i, err)
-	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE) {
+	if tproxy.Again(err) || errors.Is(err, tproxy.ErrRefused) {
 		return // no local port or address: another try may have one, and the server is not at fault
 	}
 	w.proxy.Servers.Fail(i, w.now())
@@ -137,22 +155,33 @@ func (w *Worker) connected(s *session, err syscall.Errno) {
 		w.proxy.wake()
 		return
 	}
-	i := int(s.server)
-	w.proxy.Servers.Release(i)
 	end := ring.NewToken(classOrphan, 0)
 	if outOfFiles(err) {
 		end = ring.NewToken(classOrphan, orphanWithoutFD)
 	}
 	w.loop.Close(s.up, end)
-	s.up, s.server = 0, balance.None
+	s.up = 0
 	s.open--
+	w.failed(s, err, st)
+	w.proxy.wake()
+}
+
+// failed goes on after err, from connecting s to its server: by another port, or with the next server.
+func (w *Worker) failed(s *session, err error, st *settings.Settings) {
+	i := int(s.server)
+	if s.otherPort(err) {
+		if err = w.dial(s, i, st); err == nil {
+			return
+		}
+	}
+	w.proxy.Servers.Release(i)
+	s.server = balance.None
 	if outOfFiles(err) {
 		w.starve(s, err)
 		return
 	}
 	w.blame(i, err)
 	w.connect(s, w.proxy.Servers.Next(&st.Rules, w.client(s), int(s.first), i, w.now()), st)
-	w.proxy.wake()
 }
 
 // starve makes s wait for a descriptor.

@@ -13,6 +13,7 @@ import (
 	"github.com/penlb/pen/internal/client"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/tlsloop"
+	"github.com/penlb/pen/tproxy"
 )
 
 // Config is what a Proxy works with. All of it is shared with the control commands.
@@ -25,6 +26,9 @@ type Config struct {
 
 	// TLS is how to speak with clients; nil: as they come.
 	TLS *tls.Config
+
+	// Face is what servers see of clients with transparent.
+	Face *tproxy.Face
 
 	// MaxConns is what the descriptor limit allows; conn_max counts below it.
 	MaxConns int

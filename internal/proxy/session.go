@@ -33,6 +33,7 @@ type session struct {
 	http  bool   // -H: requests are followed and changed
 	asked bool   // its request is in Worker.requests
 	why   cause  // what was the first to end it; 0 while nothing has
+	ports uint8  // ports of the client's address tried towards the server; 0: the address is ours
 	gen   uint32 // of the slot; part of the token
 	slot  uint32
 	timer ring.Timer // connect timeout, idle timeout, or the end of lingering

@@ -57,7 +57,7 @@ type Settings struct {
 	HTTP        bool        // -H
 	Forwarded   header.Mode // what becomes of forwarded headers that clients send themselves
 	Dummy       bool
-	Transparent bool
+	Transparent bool // servers see the client's address
 	UDP         bool // -U
 	Peek        bool // accepted as pen does; see docs/compat.md
 	ASCII       bool // -a
@@ -71,6 +71,8 @@ type Settings struct {
 	UDPResponses    int           // answers after which a session ends; 0: any number
 	UDPConnected    bool          // a connected socket for each session
 	UDPNoSession    bool          // forward only: answers are not expected
+
+	TransparentStrict bool // with Transparent: or no connection at all
 
 	Source netip.Addr // local address of connections to servers; invalid: the kernel's choice
 

@@ -44,6 +44,8 @@ type Options struct {
 	// port is chosen at connect time (IP_BIND_ADDRESS_NO_PORT), so that many connections share an address.
 	// It is ignored where its family differs from the destination's.
 	Bind netip.AddrPort
+	// Transparent lets Bind be an address of another machine, see [SetTransparent].
+	Transparent bool
 	// NoDelay sets TCP_NODELAY.
 	NoDelay bool
 	// Congestion names the congestion control of TCP (TCP_CONGESTION, Linux and FreeBSD); empty: the system's, as

@@ -45,6 +45,11 @@ func (o *Options) apply(fd, fam int) error {
 	if !o.Bind.IsValid() || o.Bind.Addr().Is4() != (fam == unix.AF_INET) {
 		return nil
 	}
+	if o.Transparent {
+		if err := SetTransparent(fd, fam == unix.AF_INET6); err != nil {
+			return err
+		}
+	}
 	return unix.Bind(fd, sockaddrIP(o.Bind))
 }
 

@@ -116,6 +116,13 @@ func (o *Options) apply(fd, fam int) syscall.Errno {
 	if !o.Bind.IsValid() || o.Bind.Addr().Is4() != (fam == unix.AF_INET) {
 		return 0
 	}
+	if o.Transparent {
+		if err := SetTransparent(fd, fam == unix.AF_INET6); err != nil {
+			return err.(syscall.Errno)
+		}
+		// A port that is given may have connections that are past (TIME_WAIT): the kernel tells them apart.
+		setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	}
 	if o.Bind.Port() == 0 { // Linux 4.2; without it, a port per address instead of per connection. IPv6 shares it
 		setInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
 	}

@@ -23,6 +23,8 @@ type DatagramOptions struct {
 	// Coalesce lets the kernel hand over trains: datagrams of one sender, of one size, one behind the other
 	// (UDP_GRO, Linux 5.0).
 	Coalesce bool
+	// Transparent lets Bind be an address of another machine, see [SetTransparent].
+	Transparent bool
 	// Unreachable asks to be told which peers cannot be reached (IP_RECVERR, Linux).
 	Unreachable bool
 }

@@ -18,6 +18,9 @@ type DatagramSocket struct {
 
 // ListenDatagram opens a UDP socket.
 func ListenDatagram(o *DatagramOptions) (*DatagramSocket, error) {
+	if o.Transparent {
+		return nil, errors.ErrUnsupported
+	}
 	network := "udp4"
 	if o.six() {
 		network = "udp6"

@@ -35,6 +35,11 @@ func (o *DatagramOptions) open(fd int) error {
 			return err
 		}
 	}
+	if o.Transparent {
+		if err := SetTransparent(fd, o.six()); err != nil {
+			return err
+		}
+	}
 	if err := o.applySystem(fd); err != nil {
 		return err
 	}

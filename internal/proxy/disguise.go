@@ -1,0 +1,35 @@
+package proxy
+
+import (
+	"net/netip"
+
+	"github.com/penlb/pen/internal/settings"
+	"github.com/penlb/pen/tproxy"
+)
+
+// disguise lets s speak to a server from the client's address, if it is asked for: at first from a port that the kernel
+// chooses, then from others. An address that `source` gives to the server's family takes precedence. The error is
+// [tproxy.ErrRefused].
+func (w *Worker) disguise(s *session, server netip.Addr, st *settings.Settings) error {
+	client, port := s.addrPort().Addr(), uint16(0)
+	switch {
+	case s.ports > 0:
+		port = w.proxy.Face.Port()
+	case !st.Transparent || st.Source.IsValid() && st.Source.Is4() == server.Is4():
+		return nil
+	default:
+		as, err := w.proxy.Face.Source(client, server, st.TransparentStrict)
+		if err != nil || !as {
+			return err
+		}
+	}
+	s.ports++
+	w.opts.Bind, w.opts.Transparent = netip.AddrPortFrom(client, port), true
+	return nil
+}
+
+// otherPort reports whether s, which has had err, is to try another port. Only ports of a client's address can be
+// chosen: of our own the kernel has tried all.
+func (s *session) otherPort(err error) bool {
+	return s.ports > 0 && s.ports < tproxy.Tries && tproxy.Again(err)
+}
