@@ -4,6 +4,7 @@ package ring_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -274,7 +275,7 @@ func TestPortableAccept(t *testing.T) {
 			if end := await(t, got); end.Op != ring.OpClose {
 				t.Fatalf("close: %+v", end)
 			}
-			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Errorf("client: %v", err)
 			}
 		}

@@ -2,6 +2,7 @@ package splice
 
 import (
 	"bytes"
+	"errors"
 	"syscall"
 	"testing"
 
@@ -112,6 +113,7 @@ func (w *wired) engine(p ringtest.Pending, most int) bool {
 	if p.Sock == w.o.up {
 		fd = w.fd[Down]
 	}
+	var errno syscall.Errno
 	switch {
 	case p.Op == ring.OpClose:
 	case p.Op == ring.OpSend && p.Cancelled: // by Close; the owner no longer counts
@@ -132,8 +134,8 @@ func (w *wired) engine(p ringtest.Pending, most int) bool {
 		switch {
 		case err == unix.EAGAIN:
 			return false
-		case err != nil:
-			w.f.Complete(p.Sock, p.Op, err.(syscall.Errno), 0)
+		case errors.As(err, &errno):
+			w.f.Complete(p.Sock, p.Op, errno, 0)
 		case n == 0:
 			w.f.Complete(p.Sock, p.Op, 0, 0)
 		default:
@@ -146,9 +148,9 @@ func (w *wired) engine(p ringtest.Pending, most int) bool {
 		switch {
 		case err == unix.EAGAIN:
 			return false
-		case err != nil:
+		case errors.As(err, &errno):
 			delete(w.sent, p.Buf)
-			w.f.Complete(p.Sock, p.Op, err.(syscall.Errno), at)
+			w.f.Complete(p.Sock, p.Op, errno, at)
 		case at+n == p.N:
 			delete(w.sent, p.Buf)
 			w.f.Complete(p.Sock, p.Op, 0, p.N)

@@ -72,8 +72,11 @@ func soakPeer() bool {
 		if _, err := conns[i].Write(b); err != nil {
 			return err
 		}
-		if _, err := io.ReadFull(conns[i], b); err != nil || b[0] != byte(i) {
-			return fmt.Errorf("echo %v, %v", b, err)
+		if _, err := io.ReadFull(conns[i], b); err != nil {
+			return err
+		}
+		if b[0] != byte(i) {
+			return fmt.Errorf("echo %d, want %d", b[0], byte(i))
 		}
 		return nil
 	}

@@ -3,6 +3,7 @@ package differential
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -139,8 +140,8 @@ func (w *twin) settle() {
 // file reads a file in the twin's directory.
 func (w *twin) file(name string) string {
 	b, err := os.ReadFile(filepath.Join(w.dir, name))
-	if err != nil {
-		return err.(*os.PathError).Err.Error()
+	if perr := (*os.PathError)(nil); errors.As(err, &perr) {
+		return perr.Err.Error() // without the directory
 	}
 	return w.common(string(b))
 }

@@ -283,7 +283,7 @@ func TestCongestion(t *testing.T) {
 func TestConnectErrors(t *testing.T) {
 	l := mustListen(t, tcp("127.0.0.1:0"), nil)
 	a := l.Addr()
-	if _, err := Open(&a, &Options{Bind: netip.MustParseAddrPort("192.0.2.1:0")}); err != syscall.EADDRNOTAVAIL {
+	if _, err := Open(&a, &Options{Bind: netip.MustParseAddrPort("192.0.2.1:0")}); !errors.Is(err, syscall.EADDRNOTAVAIL) {
 		t.Errorf("bound to an address that is not ours: %v", err)
 	}
 	long := Addr{Path: "/" + strings.Repeat("x", 200)}

@@ -46,7 +46,7 @@ func TestTemporary(t *testing.T) {
 		t.Errorf("got %q, %v", p[:n], err)
 	}
 	gate.end = true
-	if _, err := server.Read(p); err != io.EOF {
+	if _, err := server.Read(p); !errors.Is(err, io.EOF) {
 		t.Errorf("a FIN between records is %v", err)
 	}
 }

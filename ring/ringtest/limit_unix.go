@@ -3,6 +3,7 @@
 package ringtest
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -62,7 +63,7 @@ func limitConnect(r *rig) {
 	r.exhausted(func() {
 		s, t, err := r.connect(&a, nil)
 		if err != nil {
-			if e, ok := err.(syscall.Errno); !ok || e != syscall.EMFILE {
+			if !errors.Is(err, syscall.EMFILE) {
 				r.t.Errorf("connect: %v, want EMFILE", err)
 			}
 			return

@@ -2,6 +2,7 @@ package ringtest
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -37,7 +38,7 @@ func expectRead(t testing.TB, c net.Conn, want string) {
 // expectEnd reads the end of the stream.
 func expectEnd(t testing.TB, c net.Conn) {
 	t.Helper()
-	if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 		t.Fatalf("read %d bytes, %v; want the end", n, err)
 	}
 }
