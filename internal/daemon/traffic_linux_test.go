@@ -68,8 +68,8 @@ func TestListenMoves(t *testing.T) {
 	}, first, server.String())
 }
 
-// nginx serves dir, for the time of the test.
-func nginx(t *testing.T, dir string) (addr string) {
+// nginx serves dir, for the time of the test. more is what its section http has beside.
+func nginx(t *testing.T, dir string, more ...string) (addr string) {
 	t.Helper()
 	need(t, "nginx")
 	addr = place127()
@@ -80,7 +80,8 @@ http {
 	access_log off; client_body_temp_path %[1]s.d1; proxy_temp_path %[1]s.d2; fastcgi_temp_path %[1]s.d3;
 	uwsgi_temp_path %[1]s.d4; scgi_temp_path %[1]s.d5;
 	server { listen %[2]s; root %[3]s; location = /who { return 200 "$remote_addr\n"; } }
-}`, conf, addr, dir)
+	%[4]s
+}`, conf, addr, dir, strings.Join(more, "\n"))
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
