@@ -112,7 +112,7 @@ func (p *Proxy) Conn(n int) (ci ConnInfo, ok bool) {
 
 // CloseConn ends session n and reports whether there was one.
 func (p *Proxy) CloseConn(n int) (ok bool) {
-	p.on(n, func(w *Worker, s *session) { ok = true; w.end(s, "closed") })
+	p.on(n, func(w *Worker, s *session) { ok = true; w.end(s, "operator") })
 	return ok
 }
 
