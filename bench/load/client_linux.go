@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"syscall"
 	"time"
@@ -60,6 +61,9 @@ type client struct {
 func Generate(spec *Spec, out io.Writer) error {
 	if err := spec.Check(); err != nil {
 		return err
+	}
+	if spec.encrypted() {
+		return generateTLS(spec, os.Stdin, out)
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -10,11 +11,15 @@ import (
 )
 
 // Probe makes one request through target and awaits its reply, so it knows that there is a backend behind. The network
-// is "tcp" or "udp".
+// is "tcp", "udp" or "tls".
 func Probe(ctx context.Context, network string, target netip.AddrPort, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, network, target.String())
+	dial := new(net.Dialer).DialContext
+	if network == "tls" {
+		network, dial = "tcp", (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext
+	}
+	conn, err := dial(ctx, network, target.String())
 	if err != nil {
 		return err
 	}

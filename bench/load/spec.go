@@ -29,10 +29,21 @@ const (
 	Idle Kind = "idle"
 )
 
+// TLS is whether, and how, a group encrypts.
+type TLS string
+
+// The ways to begin a connection.
+const (
+	Plain   TLS = ""
+	Full    TLS = "full"    // with a full handshake
+	Resumed TLS = "resumed" // with the session of an earlier one
+)
+
 // Group is a number of connections that do the same.
 type Group struct {
 	Name    string
 	Kind    Kind
+	TLS     TLS // Plain, or the same for all groups; then Short, Down, Up and Idle, and no Rate
 	Conns   int // connections; for Short: how many at a time
 	Request int // bytes, at least HeaderBytes; Packets: of the whole frame; not for Down and Up
 	Reply   int // bytes, at least 1; not for Down and Up
@@ -128,6 +139,9 @@ func (g *Group) check() error {
 	}
 	if g.Rate < 0 {
 		return errors.New("negative rate")
+	}
+	if g.TLS != Plain && (g.Rate > 0 || g.Kind == Ping || g.Kind == Ask) {
+		return fmt.Errorf("no %s with TLS", g.Kind)
 	}
 	switch g.Kind {
 	case Ask:

@@ -23,6 +23,10 @@ func haproxy(tuned string) func(*Setup) string {
 		defaults = "\toption splice-request\n\toption splice-response\n"
 	}
 	return func(s *Setup) string {
+		kind := ""
+		if s.Cert != "" {
+			kind = " ssl crt " + s.Cert
+		}
 		return fmt.Sprintf(`global
 	nbthread 1
 	maxconn %d
@@ -33,9 +37,9 @@ func haproxy(tuned string) func(*Setup) string {
 	timeout client 10m
 	timeout server 10m
 %slisten bench
-	bind %s backlog 4096
+	bind %s backlog 4096%s
 	server backend %s
-`, s.Conns, global, defaults, s.Listen, s.Backend)
+`, s.Conns, global, defaults, s.Listen, kind, s.Backend)
 	}
 }
 
@@ -47,6 +51,11 @@ func nginx(buffer string) func(*Setup) string {
 		kind := "backlog=4096"
 		if s.UDP {
 			kind = "udp"
+		}
+		tls := ""
+		if s.Cert != "" {
+			kind += " ssl"
+			tls = fmt.Sprintf("\t\tssl_certificate %s;\n\t\tssl_certificate_key %s;\n", s.Cert, s.Cert)
 		}
 		return fmt.Sprintf(`%sdaemon off;
 worker_processes 1;
@@ -62,10 +71,10 @@ stream {
 	proxy_timeout 10m;
 	server {
 		listen %s %s;
-		proxy_pass %s;
+%s		proxy_pass %s;
 	}
 }
-`, s.modules, 2*s.Conns+fileSlack, s.Dir, strconv.Itoa(2*s.Conns+fileSlack-50), buffer, s.Listen, kind, s.Backend)
+`, s.modules, 2*s.Conns+fileSlack, s.Dir, strconv.Itoa(2*s.Conns+fileSlack-50), buffer, s.Listen, kind, tls, s.Backend)
 	}
 }
 

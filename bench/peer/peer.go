@@ -21,10 +21,12 @@ type Peer struct {
 	Ours  bool
 	// StreamsOnly marks who does not speak UDP.
 	StreamsOnly bool
-	program     string // name in PATH, or path; empty: no program of its own
-	version     func(path string) string
-	config      func(*Setup) string
-	argv        func(*Setup) []string // after the program's path
+	// PlainOnly marks who does not speak TLS.
+	PlainOnly bool
+	program   string // name in PATH, or path; empty: no program of its own
+	version   func(path string) string
+	config    func(*Setup) string
+	argv      func(*Setup) []string // after the program's path
 }
 
 // Setup is what a proxy is started with.
@@ -32,6 +34,7 @@ type Setup struct {
 	Listen, Backend netip.AddrPort
 	Conns           int      // connections that it must be able to hold
 	UDP             bool     // datagrams, and not connections
+	Cert            string   // file of the certificate and key to speak TLS with; empty: no TLS
 	Dir             string   // for its configuration; private to this start
 	Self            []string // command that starts a worker of the benchmark itself
 	modules         string   // nginx: line that loads the stream module, or nothing
@@ -43,7 +46,7 @@ const Direct = "direct"
 // All returns the peers in the order in which they run and are shown.
 func All() []Peer {
 	return []Peer{
-		{Name: Direct, Title: "no proxy"},
+		{Name: Direct, Title: "no proxy", PlainOnly: true},
 		ours("uring"), ours("epoll"), ours("portable"),
 		{
 			Name: "pen-classic", Title: "pen 0.34", program: "/usr/bin/pen", version: embedded,
@@ -53,13 +56,13 @@ func All() []Peer {
 		},
 		{Name: "haproxy", Title: "HAProxy", StreamsOnly: true, program: "haproxy", version: told, config: haproxy(""), argv: haproxyArgs},
 		{
-			Name: "haproxy-splice", Title: "HAProxy, tuned splice", StreamsOnly: true, program: "haproxy", version: told,
+			Name: "haproxy-splice", Title: "HAProxy, tuned splice", StreamsOnly: true, PlainOnly: true, program: "haproxy", version: told,
 			config: haproxy("splice"), argv: haproxyArgs,
 		},
 		{Name: "nginx", Title: "nginx stream, 16 KB", program: "nginx", version: told, config: nginx("16k"), argv: nginxArgs},
 		{Name: "nginx-64k", Title: "nginx stream, 64 KB", program: "nginx", version: told, config: nginx("64k"), argv: nginxArgs},
 		{
-			Name: "iocopy", Title: "Go io.Copy", StreamsOnly: true,
+			Name: "iocopy", Title: "Go io.Copy", StreamsOnly: true, PlainOnly: true,
 			argv: func(s *Setup) []string {
 				return append(s.Self[1:len(s.Self):len(s.Self)], "copy", s.Listen.String(), s.Backend.String())
 			},
@@ -71,6 +74,9 @@ func All() []Peer {
 func (s *Setup) pen(options ...string) []string {
 	if s.UDP {
 		options = append(options, "-U")
+	}
+	if s.Cert != "" {
+		options = append(options, "-E", s.Cert)
 	}
 	return append(options, "-x", strconv.Itoa(s.Conns), "-c", strconv.Itoa(2*s.Conns), s.Listen.String(), s.Backend.String())
 }

@@ -71,7 +71,7 @@ func (r *runner) scenario(ctx context.Context, s *scenario.Scenario) (report.Sce
 	for i := range r.Peers {
 		p := &r.Peers[i]
 		// Without a proxy there is no memory to look at.
-		if p.Missing != "" || p.Name == peer.Direct && s.MemoryOnly() || s.Datagrams() && p.StreamsOnly {
+		if p.Missing != "" || p.Name == peer.Direct && s.MemoryOnly() || s.Datagrams() && p.StreamsOnly || s.TLS() && p.PlainOnly {
 			continue
 		}
 		peers = append(peers, p)
@@ -226,17 +226,23 @@ func (r *runner) proxy(ctx context.Context, s *scenario.Scenario, p *peer.Found,
 	if err != nil {
 		return nil, netip.AddrPort{}, err
 	}
-	argv, err := p.Command(&peer.Setup{Listen: listen, Backend: backend, Conns: conns, UDP: s.Datagrams(), Dir: dir, Self: r.Self})
+	cert, network := "", "tcp"
+	switch {
+	case s.Datagrams():
+		network = "udp"
+	case s.TLS():
+		network = "tls"
+		if cert, err = peer.WriteCert(dir); err != nil {
+			return nil, netip.AddrPort{}, err
+		}
+	}
+	argv, err := p.Command(&peer.Setup{Listen: listen, Backend: backend, Conns: conns, UDP: s.Datagrams(), Cert: cert, Dir: dir, Self: r.Self})
 	if err != nil {
 		return nil, netip.AddrPort{}, err
 	}
 	proxy, _, err := proc.Start(ctx, r.on(r.ProxyCPU, argv), nil, false)
 	if err != nil {
 		return nil, netip.AddrPort{}, err
-	}
-	network := "tcp"
-	if s.Datagrams() {
-		network = "udp"
 	}
 	if err := awaitProxy(ctx, proxy, network, listen); err != nil {
 		proxy.Stop()

@@ -81,7 +81,7 @@ func All() []Scenario {
 			list = append(list, bulk(kind, n))
 		}
 	}
-	return append(list,
+	list = append(list,
 		Scenario{
 			Name: "short", Title: "connect, one 64 B request, close; 20 in parallel", Columns: pingColumns,
 			Groups: []load.Group{{Name: "short", Kind: load.Short, Conns: 20, Request: 64, Reply: 64}},
@@ -113,6 +113,7 @@ func All() []Scenario {
 			},
 		},
 	)
+	return append(list, encrypted()...)
 }
 
 func ping(name, title string, conns, reply int) Scenario {
