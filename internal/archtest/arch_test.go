@@ -17,11 +17,12 @@ const module = "github.com/penlb/pen/"
 
 // mechanism maps each package that moves bytes to those of ours it may import, besides what lies under itself.
 var mechanism = map[string][]string{
-	"internal/sock": {},
-	"ring":          {"internal/sock"},
-	"splice":        {"ring", "internal/sock"},
-	"dsr":           {"internal/sock"},
-	"tproxy":        {"internal/sock"},
+	"internal/sock":    {},
+	"internal/tlsloop": {"ring", "internal/sock"},
+	"ring":             {"internal/sock"},
+	"splice":           {"ring", "internal/sock"},
+	"dsr":              {"internal/sock"},
+	"tproxy":           {"internal/sock"},
 }
 
 // policy are the packages that decide. What lies under one of them, such as the sink of the access log, does the I/O
