@@ -31,11 +31,12 @@ func (d *Daemon) removeService(name string) error {
 	return exitNow{0}
 }
 
-// serviceArgs is the command line of a service that args install, without the program's name: all but -i.
+// serviceArgs is the command line of a service that args install, without the program's name: all but -i and -u, which
+// would install and remove services whenever it starts.
 func serviceArgs(args []string) (words []string) {
 	p := getopt.New(args, optstring)
 	for o, err := range p.Options() {
-		if err != nil || o.Flag == 'i' {
+		if err != nil || o.Flag == 'i' || o.Flag == 'u' {
 			continue // what is wrong will be found when the service starts
 		}
 		words = append(words, "-"+string(o.Flag))

@@ -14,6 +14,7 @@ func TestServiceArgs(t *testing.T) {
 	}{
 		{"alone", []string{"-i", "pen"}, []string{"--"}},
 		{"first", []string{"-i", "pen", "-rx500", "-l", "", "80", "a"}, []string{"-r", "-x", "500", "-l", "", "--", "80", "a"}},
+		{"removal", []string{"-i", "pen", "-u", "pen", "-r"}, []string{"-r", "--"}},
 		{"last", []string{"80", "a", "-ripen"}, []string{"-r", "--", "80", "a"}},
 		{"operands like options", []string{"-i", "pen", "--", "80", "-r"}, []string{"--", "80", "-r"}},
 		{"unknown", []string{"-y", "-i", "pen", "-x"}, []string{"--"}},
