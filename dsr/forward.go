@@ -151,12 +151,12 @@ func malformed(err error) Verdict {
 
 // lookup finds the VIP that p is for, the flow that it belongs to, and the hash by which a new flow gets its server.
 func (t *tables) lookup(frame []byte, p *wire.Packet) (vip uint32, k flowKey, h uint64, ok bool) {
-	if vip, ok = t.vips[vipKey{Addr: p.Dst, Proto: anyOf}]; !ok {
-		return 0, k, 0, false
-	}
 	port := uint16(0) // of the client, as far as it counts
 	switch {
 	case p.Later:
+		if vip, ok = t.vips[vipKey{Addr: p.Dst, Proto: anyOf}]; !ok {
+			return 0, k, 0, false
+		}
 		// A VIP of any port may be meant; the first fragment has told, or the addresses decide.
 		k = flowKey{Client: p.Src, VIP: p.Dst, Ports: p.FragmentID, Proto: p.Proto, Fragments: 1}
 	case p.Proto == wire.ProtoTCP || p.Proto == wire.ProtoUDP:

@@ -10,174 +10,13 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/penlb/pen/dsr/wire"
-	"github.com/penlb/pen/internal/testnet"
 )
-
-// A bench is a client, three servers with the VIPs on their loopback, and an engine, all on one bridge.
-type bench struct {
-	t           *testing.T
-	client, pen *testnet.Host
-	servers     []*testnet.Host
-	ifs         []string // of client, pen and the servers
-	engine      *Engine
-	config      Config
-	log         *journal
-	serverAddr  []netip.Addr
-	serverAddr6 []netip.Addr
-	clients     []netip.Addr
-	vip, vip6   netip.Addr
-}
-
-const vip4, vip6 = "10.7.0.100", "fd07::100"
-
-func newBench(t *testing.T, offload bool) *bench {
-	t.Helper()
-	testnet.Need(t, testnet.Root)
-	l := testnet.New(t)
-	b := &bench{t: t, client: l.Host("client"), pen: l.Host("pen"), log: &journal{t: t},
-		vip: netip.MustParseAddr(vip4), vip6: netip.MustParseAddr(vip6)}
-	cidr := "10.7.0.1/24 fd07::1/64"
-	for i := 10; i < 30; i++ {
-		cidr += fmt.Sprintf(" 10.7.0.%d/24", i)
-		b.clients = append(b.clients, netip.MustParseAddr(fmt.Sprintf("10.7.0.%d", i)))
-	}
-	ports := []testnet.Port{{Host: b.client, CIDR: cidr}, {Host: b.pen, CIDR: "10.7.0.2/24 fd07::2/64"}}
-	for i := range 3 {
-		h := l.Host(fmt.Sprintf("server%d", i))
-		b.servers = append(b.servers, h)
-		b.serverAddr = append(b.serverAddr, netip.MustParseAddr(fmt.Sprintf("10.7.0.%d", 3+i)))
-		b.serverAddr6 = append(b.serverAddr6, netip.MustParseAddr(fmt.Sprintf("fd07::%d", 3+i)))
-		ports = append(ports, testnet.Port{Host: h, CIDR: fmt.Sprintf("%v/24 %v/64", b.serverAddr[i], b.serverAddr6[i])})
-		h.SetSysctl("net.ipv4.conf.all.arp_ignore", "1")
-		h.SetSysctl("net.ipv4.conf.all.arp_announce", "2")
-		h.IP("addr", "add", vip4+"/32", "dev", "lo")
-		h.IP("addr", "add", vip6+"/128", "dev", "lo", "nodad")
-	}
-	b.ifs = l.Bridge("switch", ports...)
-	if !offload {
-		for i, h := range append([]*testnet.Host{b.client, b.pen}, b.servers...) {
-			h.Offload(b.ifs[i], false, "tx", "tso", "gso", "gro")
-		}
-	}
-	return b
-}
-
-// start runs an engine that forwards vips to all servers.
-func (b *bench) start(c Config) {
-	b.t.Helper()
-	o := Options{Interface: b.ifs[1], Threads: 2, Batch: MaxBatch, Logf: b.log.printf}
-	if err := b.pen.Do(func() (err error) { b.engine, err = Open(o); return }); err != nil {
-		b.t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- b.pen.Do(b.engine.Run) }()
-	b.t.Cleanup(func() {
-		b.engine.Stop()
-		if err := <-done; err != nil {
-			b.t.Error(err)
-		}
-		if err := b.engine.Close(); err != nil {
-			b.t.Error(err)
-		}
-	})
-	b.configure(c)
-}
-
-func (b *bench) configure(c Config) {
-	b.t.Helper()
-	b.config = c
-	if err := b.pen.Do(func() error { return b.engine.Configure(c) }); err != nil {
-		b.t.Fatal(err)
-	}
-	b.await("servers to be found", func() bool {
-		alive := 0
-		for _, s := range b.engine.Stats().Servers {
-			if s.Alive && s.Chosen {
-				alive++
-			}
-		}
-		return alive == len(c.Servers)
-	})
-}
-
-func (b *bench) await(what string, ok func() bool) {
-	b.t.Helper()
-	for limit := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(limit) {
-			b.t.Fatalf("still waiting for %s\n%s\n%+v", what, b.log, b.engine.Stats())
-		}
-	}
-}
-
-func (b *bench) all(addrs []netip.Addr) (list []Server) {
-	for i, a := range addrs {
-		list = append(list, Server{Addr: a, ID: i})
-	}
-	return list
-}
-
-// serve runs f for each connection to port of addr on every server, with the server's number.
-func (b *bench) serve(addr netip.AddrPort, f func(i int, c net.Conn)) {
-	for i, h := range b.servers {
-		testnet.Serve(b.t, h.Listen("tcp", addr.String()), func(_ context.Context, c *net.TCPConn) { f(i, c) })
-	}
-}
-
-// dial connects to addr from the client, from the address given if it is valid.
-func (b *bench) dial(from netip.Addr, addr netip.AddrPort) (net.Conn, error) {
-	var c net.Conn
-	err := b.client.Do(func() (err error) {
-		d := net.Dialer{Timeout: 3 * time.Second}
-		if from.IsValid() {
-			d.LocalAddr = &net.TCPAddr{IP: from.AsSlice()}
-		}
-		c, err = d.DialContext(b.t.Context(), "tcp", addr.String())
-		return err
-	})
-	return c, err
-}
-
-// name is what the server that answers a connection says.
-func (b *bench) name(from netip.Addr, addr netip.AddrPort) string {
-	b.t.Helper()
-	c, err := b.dial(from, addr)
-	if err != nil {
-		b.t.Fatalf("%v\n%s\n%+v", err, b.log, b.engine.Stats())
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
-	text, err := io.ReadAll(c)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return string(text)
-}
-
-// journal keeps what was logged.
-type journal struct {
-	t  *testing.T
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) printf(format string, args ...any) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	fmt.Fprintf(&j.b, format+"\n", args...)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
-}
 
 func offloads(t *testing.T, f func(t *testing.T, offload bool)) {
 	for _, on := range []bool{true, false} {
@@ -490,5 +329,114 @@ func TestFeatures(t *testing.T) {
 	works, lacks := b.engine.Features()
 	if diff := cmp.Diff([]string{"vnet_hdr", "ignore_outgoing", "filter", "fanout", "rcvbuf", "tcx_drop"}, works); diff != "" {
 		t.Errorf("%s\nlacks %v", diff, lacks)
+	}
+}
+
+// What the administrator has told the kernel about servers is believed, and they are not asked.
+func TestPermanentNeighbours(t *testing.T) {
+	b := newBench(t, true)
+	macs := map[wire.Addr]wire.MAC{}
+	for i, addr := range append(b.serverAddr[:1:1], b.serverAddr6[1]) {
+		mac := wire.MAC{2, 0, 0, 0, 7, byte(i)}
+		macs[wire.AddrFrom(addr)] = mac
+		b.pen.IP("neigh", "add", addr.String(), "lladdr", mac.String(), "dev", b.ifs[1], "nud", "permanent")
+	}
+	b.pen.IP("neigh", "add", b.serverAddr[2].String(), "lladdr", "02:00:00:00:07:09", "dev", b.ifs[1], "nud", "stale")
+	b.start(Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all([]netip.Addr{b.serverAddr[0], b.serverAddr6[1], b.serverAddr[2]})})
+	for _, s := range b.engine.Stats().Servers {
+		a := wire.AddrFrom(s.Addr)
+		if want, ok := macs[a]; ok != (s.MAC == want) {
+			t.Errorf("%v is at %v, told %v %v", s.Addr, s.MAC, ok, want)
+		}
+	}
+}
+
+// An interface that was down carries on.
+func TestInterfaceGoesDownAndUp(t *testing.T) {
+	b := newBench(t, true)
+	at := netip.AddrPortFrom(b.vip, 80)
+	b.serve(at, sayName)
+	b.start(Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all(b.serverAddr)})
+	before := b.name(b.clients[0], at)
+	b.pen.IP("link", "set", b.ifs[1], "down")
+	b.await("the log to tell", func() bool { return strings.Contains(b.log.String(), b.ifs[1]+" is down") })
+	b.pen.IP("link", "set", b.ifs[1], "up")
+	b.await("the way to be open again", func() bool {
+		c, err := b.client.DialContext(shortly(t), "tcp", at.String())
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	if now := b.name(b.clients[0], at); now != before {
+		t.Errorf("%q, was %q", now, before)
+	}
+}
+
+// Who had the address before learns at once who has it now.
+func TestAnnouncement(t *testing.T) {
+	b := newBench(t, true)
+	b.client.IP("neigh", "add", vip4, "lladdr", "02:00:00:00:07:09", "dev", b.ifs[0], "nud", "stale")
+	b.announce = true
+	b.start(Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all(b.serverAddr)})
+	b.await("the client to learn", func() bool {
+		out, err := b.client.Exec("ip", "neigh", "show", vip4).CombinedOutput()
+		return err == nil && strings.Contains(string(out), b.engine.nic.mac().String())
+	})
+}
+
+// The program behind the sockets drops what is forwarded, and nothing else.
+func TestTapDrop(t *testing.T) {
+	b := newBench(t, true)
+	var drop *tapDrop
+	if err := b.pen.Do(func() (err error) {
+		ifi, err := net.InterfaceByName(b.ifs[1])
+		if err == nil {
+			drop, err = openTapDrop(ifi.Index)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer drop.close()
+	vips := []VIP{{web.Netip(), 80, TCP}, {dns.Netip(), 53, UDP}, {web6.Netip(), 80, TCP}}
+	mine := ip("10.9.200.9") // this machine has it too
+	vips = append(vips, VIP{mine.Netip(), 80, TCP})
+	if err := drop.set(dropKeys(append(vips, VIP{lure.Netip(), 0, Both}), []wire.Addr{mine})); err != nil {
+		t.Fatal(err)
+	}
+	if err := drop.set(dropKeys(vips, []wire.Addr{mine})); err != nil { // lure is gone
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name  string
+		frame []byte
+		want  bool
+	}{
+		{"what is forwarded", segment(client, web, 1, 80, 0), true},
+		{"what is not, to a virtual address", segment(client, web, 1, 22, 0), true},
+		{"UDP", datagram(client, dns, 1, 53), true},
+		{"IPv6", segment(client6, web6, 1, 80, 0), true},
+		{"an address no longer virtual", segment(client, lure, 1, 80, 0), false},
+		{"our address, the port that is forwarded", segment(client, mine, 1, 80, 0), true},
+		{"our address, another port", segment(client, mine, 1, 22, 0), false},
+		{"our address, UDP", datagram(client, mine, 1, 80), false},
+		{"our address, a later fragment", fragmented(segment(client, mine, 1, 80, 0), 1, 5, false), false},
+		{"another address", segment(client, router, 1, 80, 0), false},
+		{"another IPv6 address", segment(client6, client6, 1, 80, 0), false},
+		{"ARP", request(clientMAC, client, web), false},
+	}
+	if verdict, _, err := drop.prog.Test(segment(client, web, 1, 80, 0)); err != nil || verdict == tcxDrop {
+		t.Errorf("a frame to another machine: verdict %d, %v", int32(verdict), err)
+	}
+	for _, tt := range tests {
+		wire.Ethernet(tt.frame).SetDst(wire.MAC{}) // a test run is on the loopback, whose address that is
+		verdict, _, err := drop.prog.Test(tt.frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (verdict == tcxDrop) != tt.want {
+			t.Errorf("%s: verdict %d", tt.name, int32(verdict))
+		}
 	}
 }

@@ -28,7 +28,8 @@ type wired struct {
 	drop    *tapDrop
 	noDrop  error // why there is no drop
 
-	losses atomic.Uint64 // so far
+	losses   atomic.Uint64 // so far
+	stopping atomic.Bool
 
 	// used by one goroutine at a time
 	groups   int // socket that holds the multicast memberships; -1: none
@@ -88,6 +89,7 @@ func (w *wired) send(frame []byte) error {
 }
 
 func (w *wired) stop() {
+	w.stopping.Store(true)
 	_, _ = unix.Write(w.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // fails only if it is readable already
 }
 

@@ -80,15 +80,12 @@ func (w *wired) run() error {
 // run takes frames until the link is stopped.
 func (k *worker) run() error {
 	poll := []unix.PollFd{{Fd: int32(k.fd), Events: unix.POLLIN}, {Fd: int32(k.link.wake), Events: unix.POLLIN}}
-	for {
+	for !k.link.stopping.Load() {
 		n, err := mmsg(unix.SYS_RECVMMSG, k.fd, k.in, unix.MSG_DONTWAIT)
 		switch {
 		case err == nil:
 			k.turn(n)
-			// Under load the socket never runs dry, so the end is looked for here too.
-			if n < len(k.in) {
-				continue
-			}
+			continue
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.ENETDOWN): // the socket works again when the interface does
@@ -96,17 +93,11 @@ func (k *worker) run() error {
 		case !errors.Is(err, unix.EAGAIN):
 			return fmt.Errorf("receive on %s: %w", k.link.name, os.NewSyscallError("recvmmsg", err))
 		}
-		timeout := -1
-		if err == nil {
-			timeout = 0
-		}
-		if _, err := unix.Poll(poll, timeout); err != nil && !errors.Is(err, unix.EINTR) {
+		if _, err := unix.Poll(poll, -1); err != nil && !errors.Is(err, unix.EINTR) {
 			return os.NewSyscallError("poll", err)
 		}
-		if poll[1].Revents != 0 {
-			return nil
-		}
 	}
+	return nil
 }
 
 // turn treats the frames of the first n messages.
