@@ -66,9 +66,10 @@ type pool struct {
 
 // up is an up-socket. Its memory is used again once it is closed.
 type up struct {
-	sock     ring.Sock // 0: closed
-	pool     *pool     // nil: connected, for one session
+	sock     ring.Sock // 0: closed, for lack of descriptors
+	pool     *pool     // nil: connected, for one session; or not used
 	sessions int32
+	closing  int32 // sockets of its whose end is awaited
 }
 
 // fifo is a queue of up-sockets.

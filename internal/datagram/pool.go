@@ -69,8 +69,8 @@ func (w *Worker) poolOf(a netip.Addr) *pool {
 	return p
 }
 
-// takeUp is an up-socket for s that is free for l. Errors: EMFILE if there are no more sockets to be had, EHOSTUNREACH if no
-// way to the server is known, else those of opening one.
+// takeUp is an up-socket for s that is free for l. Errors: EMFILE if there are no more sockets to be had, EHOSTUNREACH
+// if no way to the server is known, else those of opening one.
 func (w *Worker) takeUp(s *session, l *lane, st *settings.Settings) (int32, error) {
 	if !w.source(l, st) {
 		return 0, syscall.EHOSTUNREACH
@@ -85,6 +85,10 @@ func (w *Worker) takeUp(s *session, l *lane, st *settings.Settings) (int32, erro
 		return w.openUp(nil, l)
 	}
 	if i, ok := l.freed.take(); ok {
+		if err := w.reopen(i, l); err != nil {
+			l.freed.put(i)
+			return 0, err
+		}
 		return i, nil
 	}
 	p := l.pool
@@ -95,38 +99,72 @@ func (w *Worker) takeUp(s *session, l *lane, st *settings.Settings) (int32, erro
 		}
 		p.ups = append(p.ups, i)
 	}
+	i := p.ups[l.next]
+	if err := w.reopen(i, l); err != nil {
+		return 0, err
+	}
 	l.next++
-	return p.ups[l.next-1], nil
+	return i, nil
+}
+
+// reopen opens up-socket i, one of the pool of l, if it was closed to make room.
+func (w *Worker) reopen(i int32, l *lane) error {
+	if w.ups[i].sock != 0 {
+		return nil
+	}
+	if err := w.describe(l.pool, l); err != nil {
+		return err
+	}
+	return w.openSock(i)
 }
 
 // openUp opens an up-socket for pool p, or for one session with the server of l.
 func (w *Worker) openUp(p *pool, l *lane) (int32, error) {
+	if err := w.describe(p, l); err != nil {
+		return 0, err
+	}
+	return w.addUp(p)
+}
+
+// describe sets w.opts for an up-socket of pool p, or for one session with the server of l. The error is EMFILE.
+func (w *Worker) describe(p *pool, l *lane) error {
 	if w.open >= w.proxy.socksPerWorker() {
-		return 0, syscall.EMFILE
+		return syscall.EMFILE
 	}
 	w.opts = sock.DatagramOptions{Bind: netip.AddrPortFrom(l.pool.source, 0), Buffer: upBuffer, Coalesce: true, Unreachable: true}
 	if p == nil {
 		w.opts.Peer = l.to.AddrPort()
 	}
-	return w.addUp(p)
+	return nil
 }
 
 // addUp opens the up-socket that w.opts describes.
 func (w *Worker) addUp(p *pool) (int32, error) {
-	s, err := w.loop.OpenDatagrams(&w.opts)
-	if err != nil {
+	n := len(w.freeUps)
+	if n == 0 {
+		w.freeUps = append(w.freeUps, int32(len(w.ups)))
+		w.ups = append(w.ups, up{})
+		n = 1
+	}
+	i := w.freeUps[n-1]
+	if err := w.openSock(i); err != nil {
 		return 0, err
 	}
-	w.open++
-	i := int32(len(w.ups))
-	if n := len(w.freeUps); n > 0 {
-		i, w.freeUps = w.freeUps[n-1], w.freeUps[:n-1]
-	} else {
-		w.ups = append(w.ups, up{})
-	}
-	w.ups[i] = up{sock: s, pool: p}
-	w.loop.Receive(s, ring.NewToken(classUp, uint64(i)))
+	w.freeUps = w.freeUps[:n-1]
+	w.ups[i].pool, w.ups[i].sessions = p, 0
 	return i, nil
+}
+
+// openSock opens the socket of up-socket i.
+func (w *Worker) openSock(i int32) error {
+	s, err := w.loop.OpenDatagrams(&w.opts)
+	if err != nil {
+		return err
+	}
+	w.open++
+	w.ups[i].sock = s
+	w.loop.Receive(s, ring.NewToken(classUp, uint64(i)))
+	return nil
 }
 
 // giveUp returns up-socket i, which served a session of l.
@@ -141,12 +179,21 @@ func (w *Worker) giveUp(l *lane, i int32) {
 	}
 }
 
-// closeUp closes up-socket i. Its index is free once that is done, its place among the open ones at once: otherwise
-// nothing could take it in the same turn.
+// closeUp closes up-socket i. Its index is free once that is done, unless a pool keeps it. Its place among the open ones
+// is free at once, so that another can be opened in the same turn.
 func (w *Worker) closeUp(i int32) {
-	w.loop.Close(w.ups[i].sock, ring.NewToken(classUp, uint64(i)))
-	w.ups[i].sock = 0
+	u := &w.ups[i]
+	w.loop.Close(u.sock, ring.NewToken(classUp, uint64(i)))
+	u.sock = 0
+	u.closing++
 	w.open--
+}
+
+// freeUp frees index i if nothing of it is left.
+func (w *Worker) freeUp(i int32) {
+	if u := &w.ups[i]; u.pool == nil && u.sock == 0 && u.closing == 0 {
+		w.freeUps = append(w.freeUps, i)
+	}
 }
 
 // shrink closes most up-sockets when there are no sessions at all, as after a flood.
@@ -159,7 +206,12 @@ func (w *Worker) shrink() {
 			continue
 		}
 		for _, i := range p.ups[keepUps:] {
-			w.closeUp(i)
+			w.ups[i].pool = nil
+			if w.ups[i].sock != 0 {
+				w.closeUp(i)
+			} else {
+				w.freeUp(i)
+			}
 		}
 		p.ups = p.ups[:keepUps:keepUps]
 		for _, l := range w.lanes {

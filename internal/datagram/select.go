@@ -16,7 +16,12 @@ import (
 // begin makes a session of the first datagram of a client; nil if no server is to be had.
 func (w *Worker) begin(ln *listener, d *sock.Datagram, hash uint32, st *settings.Settings) *session {
 	limit := int64(w.proxy.Limit())
-	for w.proxy.sessions.Load() >= limit && w.replace(nil) {
+	for w.proxy.sessions.Load() >= limit {
+		s := w.oldest() // one of ours: a session is short of room where it begins
+		if s == nil {
+			break
+		}
+		w.replace(s)
 	}
 	ref, known := w.proxy.Clients.Touch(d.Remote.AddrPort().Addr(), w.now(), st.Tracking)
 	s := w.table.alloc()
@@ -77,7 +82,7 @@ func (w *Worker) reach(s *session, i int, st *settings.Settings) error {
 	n := w.laneTo(to, i)
 	l := w.lanes[n]
 	up, err := w.takeUp(s, l, st)
-	for out := outOfSockets(err); out && w.replace(l); out = outOfSockets(err) {
+	if outOfSockets(err) && w.makeRoom(l, st.UDPConnected || st.Transparent) {
 		up, err = w.takeUp(s, l, st)
 	}
 	if err != nil {
@@ -145,27 +150,50 @@ func (w *Worker) forget(s *session) {
 	w.proxy.sessions.Add(-1)
 }
 
-// replace ends the session that has been idle longest, of lane l if it has one, to make room for another, and
-// reports whether there was one. It is one of this worker's: a session is short of room where it begins.
-func (w *Worker) replace(l *lane) bool {
-	var victim *session
-	if l != nil && l.oldest != 0 {
-		victim = w.table.at(l.oldest - 1)
-	} else {
-		for _, l := range w.lanes {
-			if l.oldest == 0 {
-				continue
-			}
-			if s := w.table.at(l.oldest - 1); victim == nil || s.active < victim.active {
-				victim = s
-			}
+// oldest is the session that has been idle longest; nil if there is none.
+func (w *Worker) oldest() (oldest *session) {
+	for _, l := range w.lanes {
+		if l.oldest == 0 {
+			continue
+		}
+		if s := w.table.at(l.oldest - 1); oldest == nil || s.active < oldest.active {
+			oldest = s
 		}
 	}
-	if victim == nil {
+	return oldest
+}
+
+// replace ends s to make room for another.
+func (w *Worker) replace(s *session) {
+	w.stats.Replaced++
+	w.end(s, "replaced")
+}
+
+// makeRoom ends sessions so that there is an up-socket for l, of one session's own or a shared one, and reports whether
+// there were any: the oldest of l, if what it leaves will do; else all that share a socket with the oldest, so that it
+// can be closed.
+func (w *Worker) makeRoom(l *lane, own bool) bool {
+	if l.oldest != 0 {
+		if s := w.table.at(l.oldest - 1); own == (w.ups[s.up].pool == nil) {
+			w.replace(s)
+			return true
+		}
+	}
+	s := w.oldest()
+	if s == nil {
 		return false
 	}
-	w.stats.Replaced++
-	w.end(victim, "replaced")
+	i := s.up
+	if w.ups[i].pool == nil { // closed with its session
+		w.replace(s)
+		return true
+	}
+	for _, other := range w.lanes {
+		if s := w.table.findUp(w.hashUp(i, &other.to), i, &other.to); s != nil {
+			w.replace(s)
+		}
+	}
+	w.closeUp(i) // its place in the pool remains, see reopen
 	return true
 }
 
@@ -217,6 +245,9 @@ func (w *Worker) passTo(d *sock.Datagram, i int, ref client.Ref, st *settings.Se
 			return false
 		}
 		l.pool.ups = append(l.pool.ups, up)
+	}
+	if w.reopen(l.pool.ups[0], l) != nil {
+		return false
 	}
 	w.proxy.current.Store(int32(i))
 	w.proxy.Clients.SetServer(ref, i, w.now())

@@ -124,7 +124,8 @@ func (w *Worker) Complete(c *ring.Completion) {
 	case classUp:
 		switch {
 		case c.Op == ring.OpClose:
-			w.freeUps = append(w.freeUps, int32(i))
+			w.ups[i].closing--
+			w.freeUp(int32(i))
 		case c.More && w.ups[i].sock == c.Sock:
 			st := w.proxy.Settings.Get()
 			ds := w.loop.Datagrams()

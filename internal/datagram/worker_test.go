@@ -233,6 +233,46 @@ func TestOutOfSockets(t *testing.T) {
 	g.over()
 }
 
+// TestOutOfSocketsForOther has a server of the other family come when all sockets are in use: some are closed for it.
+func TestOutOfSocketsForOther(t *testing.T) {
+	g := newStage(t, 2, nil)
+	g.p.MaxSocks = 4
+	g.p.Settings.Update(func(s *settings.Settings) { s.UDPSessionsMax = 100 })
+	for i := range 20 {
+		g.ask(i, "x")
+	}
+	g.p.Servers.Update(1, func(c *balance.Config) { c.Addr = netip.IPv6Loopback() })
+	for i := 100; i < 140; i++ {
+		if i == 120 {
+			g.p.Settings.Update(func(s *settings.Settings) { s.UDPConnected = true })
+		}
+		g.f.Datagram(g.down, sock.Datagram{Data: []byte("x"), Remote: peer(i)})
+		sent := g.f.Transmitted()
+		if len(sent) != 1 {
+			t.Fatalf("client %d was refused", i)
+		}
+		from := sent[0].Remote
+		if !from.IsValid() {
+			from = sock.EndpointOf(g.f.Peer(sent[0].Sock))
+		}
+		g.f.Datagram(sent[0].Sock, sock.Datagram{Data: []byte("y"), Remote: from})
+		if sent := g.f.Transmitted(); len(sent) != 1 || sent[0].Remote != peer(i) {
+			t.Fatalf("the answer for client %d: %+v", i, sent)
+		}
+		if i%7 == 0 {
+			g.f.Settle() // before that, sockets are closing
+		}
+	}
+	if g.w.open > 4 {
+		t.Errorf("%d sockets are open, want 4 at most", g.w.open)
+	}
+	g.over()
+	g.f.Settle()
+	if n := g.f.Stats().Socks - 1; n != g.w.open {
+		t.Errorf("%d sockets are open, counted %d", n, g.w.open)
+	}
+}
+
 func TestMovesFromBlacklisted(t *testing.T) {
 	g := newStage(t, 3, nil)
 	up, sv := g.ask(1, "x")
