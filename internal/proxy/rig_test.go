@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ type setup struct {
 	maxConns int // 0: 1000
 	set      func(*settings.Settings)
 	logf     func(format string, args ...any)
+	tls      *tls.Config
 }
 
 // rig is a proxy on running loops. Each worker listens on a port of its own, so that a test knows where its clients
@@ -78,7 +80,7 @@ func newProxy(t testing.TB, u setup) (p *Proxy, lists *acl.Table, log *sink.Log)
 		}
 	}
 	return New(Config{Settings: settings.NewStore(st), Servers: servers, Clients: client.New(st.ClientsMax), ACL: lists,
-		Log: log, MaxConns: u.maxConns, Logf: u.logf,
+		Log: log, MaxConns: u.maxConns, Logf: u.logf, TLS: u.tls,
 		Debugf: func(int, string, ...any) {}, Dump: func([]byte) {}}), lists, log
 }
 
