@@ -55,16 +55,25 @@ func checkCongestion(k *check) {
 	if len(k.line.args) == 0 {
 		return
 	}
-	if err := k.env.Runtime.TryCongestion(k.line.args[0]); err != nil {
+	if err := k.env.tryCongestion(k.line.args[0]); err != nil {
 		k.wrong("%v", err)
 	}
+}
+
+// tryCongestion is nil for what has been set already: a file that root has read must not become a mistake when it is
+// read again by the user that came after.
+func (e *Env) tryCongestion(name string) error {
+	if name == e.Settings.Get().Congestion {
+		return nil
+	}
+	return e.Runtime.TryCongestion(name)
 }
 
 // congestion sets the congestion control of connections to servers, if the system has it.
 func congestion(c *call) {
 	if len(c.args) > 0 {
 		name := c.args[0]
-		if err := c.Runtime.TryCongestion(name); err != nil {
+		if err := c.tryCongestion(name); err != nil {
 			c.ignored("%v", err)
 		} else {
 			c.Settings.Update(func(s *settings.Settings) { s.Congestion = name })

@@ -1,8 +1,12 @@
 package control
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/penlb/pen/internal/settings"
 )
 
 // TestCountriesWithoutDatabase wants one line in the log, and none where a database is set.
@@ -47,5 +51,22 @@ func TestGeoIPOfRemoteClients(t *testing.T) {
 	reply, err := e.execute("json geoip_db /etc/passwd", Position{Source: "control"}, Remote)
 	if err != nil || r.countries != "" || !strings.Contains(string(reply), "no files for TCP clients") {
 		t.Errorf("%s, %v; opened %q", reply, err, r.countries)
+	}
+}
+
+// TestCongestionOfBefore reads a file again whose congestion control only root could choose.
+func TestCongestionOfBefore(t *testing.T) {
+	t.Parallel()
+	e, _, log := newEnv(t)
+	file := filepath.Join(t.TempDir(), "cfg")
+	if err := os.WriteFile(file, []byte("congestion nosuch\nspin 9\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.RunFile(file); err == nil || e.Settings.Get().Spin != 0 {
+		t.Errorf("one that cannot be had: %v", err)
+	}
+	e.Settings.Update(func(s *settings.Settings) { s.Congestion = "nosuch" })
+	if err := e.RunFile(file); err != nil || e.Settings.Get().Spin == 0 {
+		t.Errorf("%v; %s", err, log)
 	}
 }

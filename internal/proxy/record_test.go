@@ -17,6 +17,7 @@ import (
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/testnet"
+	"github.com/penlb/pen/ring/ringtest"
 )
 
 // recorded is a line of the log in JSON, without what differs from run to run.
@@ -151,5 +152,31 @@ func TestRecordBegins(t *testing.T) {
 	want := []recorded{{Client: "127.0.0.1", Server: "127.0.0.1", Cause: "client", Request: "seen", Up: 12, Down: 13}}
 	if d := cmp.Diff(want, lines()); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestRecordDoesNotAllocate(t *testing.T) {
+	p, _, log := newProxy(t, setup{workers: 1, servers: confs(refusing(t)), maxConns: 1})
+	t.Cleanup(func() { log.Close() })
+	if err := log.Open(accesslog.Dest{Path: os.DevNull}, accesslog.JSON); err != nil {
+		t.Fatal(err)
+	}
+	w := p.NewWorker(ringtest.NewFake(t, 1), 0)
+	s, data := w.slab.get(), []byte("GET / HTTP/1.0\r\n")
+	w.keep(s, data)
+	if n := testing.AllocsPerRun(100, func() { w.keep(s, data); w.record(s, byClient) }); n != 0 {
+		t.Errorf("%v allocations for a connection", n)
+	}
+}
+
+// TestCauses wants a word of its own for each cause.
+func TestCauses(t *testing.T) {
+	t.Parallel()
+	seen := map[string]cause{}
+	for c := byClient; c <= withProgram; c++ {
+		if before, ok := seen[c.String()]; ok || c.String() == "" || strings.ContainsAny(c.String(), " \"") {
+			t.Errorf("cause %d is called %q, as is %d", c, c, before)
+		}
+		seen[c.String()] = c
 	}
 }
