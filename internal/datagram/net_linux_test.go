@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -439,7 +440,7 @@ func TestControlled(t *testing.T) {
 				t.Error("closed wrongly")
 			}
 		}
-		for _, n := range []int{-1, 1000, 1 << 40} {
+		for _, n := range []int{-1, 1000, math.MaxInt} {
 			if _, ok := r.Conn(n); ok {
 				t.Errorf("there is a session %d", n)
 			}
