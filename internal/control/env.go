@@ -38,6 +38,7 @@ type Env struct {
 	// set by commands on the command line; then constant
 
 	CheckOnly    bool        // check: say what is wrong, and end
+	RulesOnly    bool        // tproxy_rules: print what transparent needs of the kernel, and end
 	ControlDir   string      // control_dir: where TCP clients may have files; empty: nowhere
 	ControlMode  fs.FileMode // control_mode: of a Unix control socket; 0: 0600
 	ControlGroup string      // control_mode: its group; empty: that of the process

@@ -135,6 +135,8 @@ func commands() []command {
 			func(s *settings.Settings) *string { return &s.TicketKeys })),
 		forgotten(text("tls_min", "1.0|1.1|1.2|1.3", "lowest version of TLS", false,
 			func(s *settings.Settings) *string { return &s.TLSMin })),
+		{name: "tproxy_setup", args: "on|off", help: "tell the kernel what transparent needs, until the end; effective at start",
+			check: oneOf("on", "off"), run: tproxySetup, save: tproxySetupSave, forgotten: true},
 		{name: "transparent", args: "[strict]", help: "connect to servers from the client's address; strict: or not at all",
 			check: optionalWord("strict"), run: transparent, no: transparentOff, save: transparentSave, forgotten: true},
 
@@ -180,6 +182,8 @@ func commands() []command {
 		{name: "servers", help: "show the servers", run: servers},
 		{name: "socket", args: "FD", help: "show the connection of a descriptor", check: optionalNumber(minNumber, maxNumber), run: socket},
 		{name: "status", help: "write and show the status page", run: status},
+		{name: "tproxy_rules", help: "with -O: read everything, print what transparent needs of the kernel, and end",
+			operator: true, run: tproxyRules},
 		{name: "transparent_stats", help: "show how many servers have seen the address of their client", run: transparentStats},
 		{name: "udp", help: "show the counters of UDP", run: udp},
 		{name: "write", args: "[FILE]", help: "write the configuration to a file", touches: writtenFile, run: write},

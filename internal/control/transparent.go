@@ -37,3 +37,21 @@ func transparentStats(c *call) {
 		c.printf("%s %d\n", n.Name, n.Value)
 	}
 }
+
+func tproxyRules(c *call) { c.RulesOnly = true }
+
+func tproxySetup(c *call) {
+	if word := c.arg(0); word != "on" && word != "off" {
+		c.ignored("want on or off")
+	} else if on := word == "on"; on != c.Settings.Get().TransparentSetup && c.atStart() {
+		c.Settings.Update(func(s *settings.Settings) { s.TransparentSetup = on })
+	}
+	c.set("tproxy_setup", c.Settings.Get().TransparentSetup)
+}
+
+func tproxySetupSave(_ *Env, s *settings.Settings) []string {
+	if s.TransparentSetup {
+		return []string{"tproxy_setup on"}
+	}
+	return []string{"tproxy_setup off"}
+}

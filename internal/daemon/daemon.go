@@ -57,6 +57,7 @@ type Daemon struct {
 	back    *process.Background // nil in the foreground
 	access  *sink.Log
 	face    tproxy.Face
+	rules   *tproxy.Rules // nil: none of ours
 	began   time.Time
 	stop    chan struct{}
 	loops   []ring.Loop
@@ -137,6 +138,9 @@ func (d *Daemon) main() error {
 	if err := d.configure(); err != nil {
 		return err
 	}
+	if d.ctl.RulesOnly {
+		return d.rulesOnly()
+	}
 	if err := d.check(); err != nil {
 		return err
 	}
@@ -202,7 +206,10 @@ func (d *Daemon) open() error {
 	if err != nil {
 		return err
 	}
-	return d.addServers(specs, a.AddrPort.Port())
+	if err := d.addServers(specs, a.AddrPort.Port()); err != nil {
+		return err
+	}
+	return d.openRules()
 }
 
 // listenSpec is where to listen and which servers the command line names. Its first operand counts only if no `listen`
@@ -507,6 +514,11 @@ func (d *Daemon) close() {
 	}
 	if d.term != nil {
 		d.term.Close()
+	}
+	if d.rules != nil {
+		if err := d.rules.Close(); err != nil {
+			d.Logf("tproxy_setup: take the rules away: %v", err)
+		}
 	}
 }
 

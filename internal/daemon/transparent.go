@@ -3,12 +3,17 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/netip"
+	"strings"
 
 	"github.com/penlb/pen/internal/control"
 	"github.com/penlb/pen/internal/sock"
+	"github.com/penlb/pen/tproxy"
 )
 
-// checkTransparent refuses transparent where it cannot work.
+// checkTransparent refuses what does not go together with transparent. Whether the system lets us shows once root is
+// given up.
 func (d *Daemon) checkTransparent() error {
 	s := d.store.Get()
 	switch {
@@ -19,7 +24,50 @@ func (d *Daemon) checkTransparent() error {
 	case s.UDP && s.UDPNoSession:
 		return errors.New("transparent: not with udp_nosession, whose clients share a socket; leave one of them out")
 	}
-	return d.TryTransparent()
+	return nil
+}
+
+// plan is what the kernel has to know of our listener and servers.
+func (d *Daemon) plan() *tproxy.Plan {
+	p := &tproxy.Plan{At: d.listening, Six: tproxy.SixHere()}
+	for i := range d.servers.Len() {
+		if t := d.servers.Target(i); t.Path == "" && t.Addr.IsValid() && t.Port != 0 {
+			p.Servers = append(p.Servers, netip.AddrPortFrom(t.Addr, t.Port))
+		}
+	}
+	return p
+}
+
+// rulesOnly is what `tproxy_rules` asks for instead of serving: a script that tells the kernel, and what else is wrong.
+func (d *Daemon) rulesOnly() error {
+	listening, specs := d.listenSpec()
+	if d.listening = listening; listening == "" {
+		return errUsage
+	}
+	a, err := d.parseListen(listening, netip.IPv4Unspecified())
+	if err != nil {
+		return err
+	}
+	if err := d.addServers(specs, a.AddrPort.Port()); err != nil {
+		return err
+	}
+	p := d.plan()
+	for _, line := range p.Wrong() {
+		fmt.Fprintf(d.env.Stdout, "# %s\n", strings.ReplaceAll(line, "\n", "\n# "))
+	}
+	_, err = io.WriteString(d.env.Stdout, p.Up())
+	return err
+}
+
+// openRules tells the kernel, if that is asked for.
+func (d *Daemon) openRules() (err error) {
+	if s := d.store.Get(); s.Transparent && s.TransparentSetup {
+		d.rules, err = d.plan().Apply()
+	}
+	if err != nil {
+		return fmt.Errorf("tproxy_setup: %w", err)
+	}
+	return nil
 }
 
 // TryTransparent implements control.Runtime.

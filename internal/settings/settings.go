@@ -73,6 +73,7 @@ type Settings struct {
 	UDPNoSession    bool          // forward only: answers are not expected
 
 	TransparentStrict bool // with Transparent: or no connection at all
+	TransparentSetup  bool // tproxy_setup: tell the kernel, until the end, what Transparent needs
 
 	Source netip.Addr // local address of connections to servers; invalid: the kernel's choice
 
