@@ -323,3 +323,36 @@ func TestTLSMistakes(t *testing.T) {
 		}
 	}
 }
+
+// In a jail, as another user, new certificates are still found, and those that only root may read are told.
+func TestTLSJail(t *testing.T) {
+	testnet.Need(t, testnet.Root)
+	dir := t.TempDir()
+	cert := selfSigned(t, dir, "s.pem", "1")
+	server := testnet.Serve(t, testnet.Loopback(t), testnet.Echo()).String()
+	addr := place127()
+	p := serving(t, addr, "-E", cert, "-j", t.TempDir(), "-u", "nobody", server)
+	serial := func() string {
+		c, err := dialTLS(t, addr, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	selfSigned(t, dir, "s.pem", "2")
+	await(t, "a complaint", func() bool {
+		if s := serial(); s != "1" {
+			t.Fatalf("certificate %s, which only root may read", s)
+		}
+		return strings.Contains(p.err.String(), "permission denied; give the user of -u the right to read it")
+	})
+	selfSigned(t, dir, "new.pem", "3")
+	if err := os.Chmod(filepath.Join(dir, "new.pem"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(dir, "new.pem"), cert); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the new certificate", func() bool { return serial() == "3" })
+}

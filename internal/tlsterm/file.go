@@ -45,12 +45,17 @@ func (d dirs) close() {
 // read reads the file by its path, which may be a link to anywhere, or else through its directory.
 func (f file) read() ([]byte, error) {
 	b, err := os.ReadFile(f.path)
-	if err != nil && f.dir != nil {
-		if b, rerr := f.dir.ReadFile(filepath.Base(f.path)); rerr == nil {
-			return b, nil
-		}
+	if err == nil || f.dir == nil {
+		return b, err
 	}
-	return b, err
+	b, again := f.dir.ReadFile(filepath.Base(f.path))
+	if again == nil {
+		return b, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(again, fs.ErrNotExist) { // it exists, outside of the jail
+		err = again
+	}
+	return nil, err
 }
 
 // stamp tells versions of a file apart. The zero stamp is that of no file.
