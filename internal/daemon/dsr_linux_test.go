@@ -142,6 +142,16 @@ func TestDSR(t *testing.T) {
 		t.Errorf("nothing about the tarpit in %s", i.stderr)
 	}
 
+	// What is about connections finds none, and does no harm.
+	for command, want := range map[string]string{
+		"connection 0": "Connection 0:\nstate = 0\n", "close 0": "Forcibly closing connection 0\n", "idlers 1": "Idlers: 0/1\n",
+		"recent": "", "socket 5": "Socket 5 belongs to connection -1\n",
+	} {
+		if got := i.tell(command); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", command, got, want)
+		}
+	}
+
 	follow := func(want, addr string, commands ...string) {
 		t.Helper()
 		for _, c := range commands {
