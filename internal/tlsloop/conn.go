@@ -53,6 +53,7 @@ type conn struct {
 	// the wrapped loop's Send, and ours
 	sending   bool // the first of out is on its way
 	out       []piece
+	few       [2]piece // room for out
 	outBytes  int
 	answered  int      // bytes of out that nobody sent
 	sendBuf   ring.Buf // of our Send; 0: none is pending
@@ -71,6 +72,7 @@ type piece struct {
 
 func newConn(l *Loop, s ring.Sock, conf *tls.Config, t ring.Token) *conn {
 	k := &conn{loop: l, sock: s, token: t}
+	k.out = k.few[:0]
 	k.wire.conn = k
 	k.wire.filled.L = &k.wire.mu
 	k.tls = tls.Server(&k.wire, conf)
@@ -334,7 +336,6 @@ func (k *conn) drained() {
 	if len(k.out) > 0 || k.leaving {
 		return
 	}
-	k.out = nil // an idle connection owns nothing
 	if k.shut {
 		k.shut = false
 		k.loop.Loop.Shutdown(k.sock)
