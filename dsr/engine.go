@@ -127,6 +127,9 @@ func (e *Engine) Configure(c Config) error {
 	}
 	e.collect()
 	if err := e.hood.set(c.Servers); err != nil {
+		if !sameVIPs {
+			err = errors.Join(err, e.nic.update(&e.config)) // as before
+		}
 		return err
 	}
 	before := e.config.VIPs
