@@ -22,6 +22,8 @@ type bench struct {
 	ifs         []string // of client, pen and the servers
 	engine      *Engine
 	config      Config
+	mode        Mode
+	pin         string
 	log         *journal
 	announce    bool
 	serverAddr  []netip.Addr
@@ -32,11 +34,20 @@ type bench struct {
 
 const vip4, vip6 = "10.7.0.100", "fd07::100"
 
-func newBench(t *testing.T, offload bool) *bench {
+// A setting is what most tests are run with: whether checksums and segmentation are left to the receiver, and who
+// forwards.
+type setting struct {
+	offload bool
+	mode    Mode
+}
+
+var usual = setting{true, Packet}
+
+func newBench(t *testing.T, on setting) *bench {
 	t.Helper()
 	testnet.Need(t, testnet.Root)
 	l := testnet.New(t)
-	b := &bench{t: t, client: l.Host("client"), pen: l.Host("pen"), log: &journal{t: t},
+	b := &bench{t: t, client: l.Host("client"), pen: l.Host("pen"), log: &journal{t: t}, mode: on.mode,
 		vip: netip.MustParseAddr(vip4), vip6: netip.MustParseAddr(vip6)}
 	cidr := "10.7.0.1/24 fd07::1/64"
 	for i := 10; i < 30; i++ {
@@ -56,7 +67,7 @@ func newBench(t *testing.T, offload bool) *bench {
 		h.IP("addr", "add", vip6+"/128", "dev", "lo", "nodad")
 	}
 	b.ifs = l.Bridge("switch", ports...)
-	if !offload {
+	if !on.offload {
 		for i, h := range append([]*testnet.Host{b.client, b.pen}, b.servers...) {
 			h.Offload(b.ifs[i], false, "tx", "tso", "gso", "gro")
 		}
@@ -67,7 +78,8 @@ func newBench(t *testing.T, offload bool) *bench {
 // start runs an engine that forwards vips to all servers.
 func (b *bench) start(c Config) {
 	b.t.Helper()
-	o := Options{Interface: b.ifs[1], Threads: 2, Batch: MaxBatch, Announce: b.announce, Logf: b.log.printf}
+	o := Options{Interface: b.ifs[1], Threads: 2, Batch: MaxBatch, Announce: b.announce, Mode: b.mode, Pin: b.pin,
+		Logf: b.log.printf}
 	if err := b.pen.Do(func() (err error) { b.engine, err = Open(o); return }); err != nil {
 		b.t.Fatal(err)
 	}
@@ -83,6 +95,9 @@ func (b *bench) start(c Config) {
 		}
 	})
 	b.configure(c)
+	if m := b.engine.Mode(); m != b.mode {
+		b.t.Fatalf("forwarded by %s, want %s", m, b.mode)
+	}
 }
 
 func (b *bench) configure(c Config) {

@@ -20,6 +20,11 @@ type Options struct {
 	Threads   int    // at least 1
 	Batch     int    // most frames taken from the kernel at once; 1 to MaxBatch
 	Announce  bool   // tell the link about each VIP as soon as it is ours
+	Mode      Mode   // empty: Packet
+	// Pin is a directory in a BPF file system, such as /sys/fs/bpf. Below it stays, by the name of the interface, what
+	// forwards in the kernel, and goes on when this process ends until another one takes over. Empty: forwarding ends
+	// with the process.
+	Pin string
 	// Logf tells the operator something. It is called by any thread and must not block.
 	Logf func(format string, args ...any)
 }
@@ -41,6 +46,10 @@ type nic interface {
 	own() []wire.Addr
 	// mac is our Ethernet address.
 	mac() wire.MAC
+	// publish makes the kernel forward by t too, if it forwards at all.
+	publish(t *tables, members []member) error
+	// mode is who forwards c, and what is against a program that could.
+	mode(c *Config) (Mode, string)
 	// run forwards until stop is called.
 	run() error
 	// stop may be called from any goroutine.
@@ -115,7 +124,8 @@ func (e *Engine) Configure(c Config) error {
 	if e.closed {
 		return errors.New("closed")
 	}
-	sameVIPs := slices.Equal(c.VIPs, e.config.VIPs) && (c.Tarpit == nil) == (e.config.Tarpit == nil)
+	sameVIPs := slices.Equal(c.VIPs, e.config.VIPs) && (c.Tarpit == nil) == (e.config.Tarpit == nil) &&
+		(c.Permit == nil) == (e.config.Permit == nil)
 	if !sameVIPs {
 		if err := e.nic.update(&c); err != nil {
 			return err
@@ -187,6 +197,9 @@ func (e *Engine) publish() {
 		e.shares = shares
 	}
 	e.tables.Store(t)
+	if err := e.nic.publish(t, e.hood.members); err != nil {
+		e.opts.Logf("dsr: %v", err)
+	}
 }
 
 // refresh reads what the kernel knows. The caller holds mu.
@@ -366,4 +379,22 @@ func (e *Engine) Threads() int { return e.opts.Threads }
 type Lack struct{ Name, Reason string }
 
 // Features are what works, and what does not, for an operator.
-func (e *Engine) Features() (works []string, lacks []Lack) { return e.nic.features() }
+func (e *Engine) Features() (works []string, lacks []Lack) {
+	works, lacks = e.nic.features()
+	if _, why := e.forwards(); why != "" {
+		lacks = append(lacks, Lack{string(e.opts.Mode), why})
+	}
+	return works, lacks
+}
+
+// Mode is who forwards now: a mode other than Auto.
+func (e *Engine) Mode() Mode {
+	m, _ := e.forwards()
+	return m
+}
+
+func (e *Engine) forwards() (Mode, string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.nic.mode(&e.config)
+}

@@ -30,14 +30,18 @@ const (
 	ret     = unix.BPF_RET | unix.BPF_K
 )
 
-// filter takes ARP, neighbour discovery, and what goes to the VIPs; with a tarpit also every SYN. Frames whose VLAN tag
+// filter takes ARP, neighbour discovery, and, if asked for, what goes to the VIPs; with a tarpit also every other SYN. Frames whose VLAN tag
 // the kernel has taken off belong to another network: the interface of that VLAN is the one to use.
-func filter(vips []VIP, tarpit bool) ([]unix.SockFilter, error) {
+func filter(vips []VIP, forward, tarpit bool) ([]unix.SockFilter, error) {
 	var four, six []unix.SockFilter
 	take := unix.SockFilter{Code: ret, K: takeAll}
 	drop := unix.SockFilter{Code: ret}
 	load := func(code uint16, at int) unix.SockFilter {
 		return unix.SockFilter{Code: code, K: uint32(wire.EthernetLen + at)}
+	}
+	toVIP := drop
+	if forward {
+		toVIP = take
 	}
 	four = append(four, load(ld32, 16))
 	seen := map[wire.Addr]bool{}
@@ -48,8 +52,11 @@ func filter(vips []VIP, tarpit bool) ([]unix.SockFilter, error) {
 		}
 		seen[a] = true
 		if a.Is4() {
-			four = append(four, unix.SockFilter{Code: jumpEq, Jf: 1, K: binary.BigEndian.Uint32(a[12:])}, take)
+			four = append(four, unix.SockFilter{Code: jumpEq, Jf: 1, K: binary.BigEndian.Uint32(a[12:])}, toVIP)
 			continue
+		}
+		if !forward {
+			continue // neighbour discovery that is sent to the address alone is taken all the same
 		}
 		for i := range 4 {
 			// To the next address, behind what is left of this one: two instructions per word, and take.

@@ -31,10 +31,19 @@ type board struct {
 	hood   hood
 	tables *tables
 	config Config
+	mirror *mirror
+}
+
+// Process is that of the forwarder, and lets the programs in the kernel do the same.
+func (b *board) Process(t *tables, frame []byte, now int64) (Verdict, []byte) {
+	before := bytes.Clone(frame)
+	v, out := b.Forwarder.Process(t, frame, now)
+	b.mirror.check(b.t, t, b.hood.members, before, v, out)
+	return v, out
 }
 
 func newBoard(t testing.TB, servers int) *board {
-	b := &board{t: t, Forwarder: &Forwarder{flows: newFlowTable(1 << 12), pit: new(pit), counts: new(counts)}}
+	b := &board{t: t, mirror: newMirror(t), Forwarder: &Forwarder{flows: newFlowTable(1 << 12), pit: new(pit), counts: new(counts)}}
 	b.config = Config{
 		VIPs:   []VIP{{web.Netip(), 80, TCP}, {dns.Netip(), 53, UDP}, {all.Netip(), 0, Both}, {web6.Netip(), 80, TCP}},
 		Tarpit: func(a netip.Addr) bool { return a.As4()[1] == 9 },
@@ -361,14 +370,14 @@ func TestForwardingAllocatesNothing(t *testing.T) {
 	port := uint16(0)
 	frame, frame6 := segment(client, web, 1, 80, 0), segment(client6, web6, 1, 80, 0)
 	for name, f := range map[string]func(){
-		"known flow": func() { b.Process(b.tables, frame, 0) },
-		"IPv6":       func() { b.Process(b.tables, frame6, 0) },
+		"known flow": func() { b.Forwarder.Process(b.tables, frame, 0) },
+		"IPv6":       func() { b.Forwarder.Process(b.tables, frame6, 0) },
 		"new flow": func() {
 			port++
 			binary.BigEndian.PutUint16(frame[34:], port)
-			b.Process(b.tables, frame, 0)
+			b.Forwarder.Process(b.tables, frame, 0)
 		},
-		"tarpit": func() { b.Process(b.tables, segment4(frame), 0) },
+		"tarpit": func() { b.Forwarder.Process(b.tables, segment4(frame), 0) },
 	} {
 		if n := testing.AllocsPerRun(200, func() {
 			wire.Ethernet(frame).SetSrc(clientMAC)
@@ -400,6 +409,7 @@ func FuzzProcess(f *testing.F) {
 	}
 	b := newBoard(f, 3)
 	f.Fuzz(func(t *testing.T, data []byte) {
+		b.t = t
 		frame := room(len(data))
 		copy(frame, data)
 		if len(frame) >= 6 {
@@ -430,7 +440,7 @@ func BenchmarkProcess(b *testing.B) {
 		for b.Loop() {
 			wire.Ethernet(frame).SetSrc(clientMAC)
 			wire.Ethernet(frame).SetDst(ours)
-			bd.Process(bd.tables, frame, 0)
+			bd.Forwarder.Process(bd.tables, frame, 0)
 		}
 	})
 }

@@ -35,6 +35,18 @@ type member struct {
 	drained    Traffic // part of total that Drain has told
 }
 
+// adopt begins with members of an earlier process, whose numbers flows go by.
+func (h *hood) adopt(members []member) {
+	h.members, h.byAddr = members, make(map[wire.Addr]uint16)
+	for i := range members {
+		if m := &members[i]; m.used {
+			h.byAddr[m.addr] = uint16(i)
+		} else {
+			h.free = append(h.free, uint16(i))
+		}
+	}
+}
+
 // set makes servers the ones that are chosen. Those that are not among them any more stay as long as they answer, for
 // the flows that they have. It fails without effect if there are too many.
 func (h *hood) set(servers []Server) error {

@@ -18,16 +18,16 @@ import (
 	"github.com/penlb/pen/dsr/wire"
 )
 
-func offloads(t *testing.T, f func(t *testing.T, offload bool)) {
-	for _, on := range []bool{true, false} {
-		t.Run(map[bool]string{true: "offload", false: "plain"}[on], func(t *testing.T) { f(t, on) })
+func settings(t *testing.T, f func(t *testing.T, on setting)) {
+	for _, on := range []setting{{true, Packet}, {false, Packet}, {true, TC}, {true, XDPGeneric}} {
+		t.Run(map[bool]string{true: "offload", false: "plain"}[on.offload]+"/"+string(on.mode), func(t *testing.T) { f(t, on) })
 	}
 }
 
 func sayName(i int, c net.Conn) { fmt.Fprintf(c, "%d %v", i, c.RemoteAddr().(*net.TCPAddr).IP) }
 
 func TestClientsAreSpreadAndSeen(t *testing.T) {
-	offloads(t, func(t *testing.T, on bool) {
+	settings(t, func(t *testing.T, on setting) {
 		b := newBench(t, on)
 		at := netip.AddrPortFrom(b.vip, 80)
 		b.serve(at, sayName)
@@ -60,7 +60,7 @@ func TestClientsAreSpreadAndSeen(t *testing.T) {
 
 // What goes up passes the engine; what comes down does not.
 func TestTransfersBothWays(t *testing.T) {
-	offloads(t, func(t *testing.T, on bool) {
+	settings(t, func(t *testing.T, on setting) {
 		const size = 100 << 20
 		b := newBench(t, on)
 		at := netip.AddrPortFrom(b.vip, 80)
@@ -128,7 +128,7 @@ func (p pattern) Read(b []byte) (int, error) {
 }
 
 func TestIPv6(t *testing.T) {
-	offloads(t, func(t *testing.T, on bool) {
+	settings(t, func(t *testing.T, on setting) {
 		b := newBench(t, on)
 		at := netip.AddrPortFrom(b.vip6, 80)
 		b.serve(at, sayName)
@@ -140,7 +140,7 @@ func TestIPv6(t *testing.T) {
 }
 
 func TestUDP(t *testing.T) {
-	offloads(t, func(t *testing.T, on bool) {
+	settings(t, func(t *testing.T, on setting) {
 		b := newBench(t, on)
 		at := netip.AddrPortFrom(b.vip, 53)
 		for i, h := range b.servers {
@@ -191,63 +191,65 @@ func TestUDP(t *testing.T) {
 }
 
 func TestOpenConnectionsStayWhenServersLeave(t *testing.T) {
-	b := newBench(t, true)
-	at := netip.AddrPortFrom(b.vip, 80)
-	b.serve(at, func(i int, c net.Conn) {
-		var one [1]byte
-		for {
-			if _, err := c.Read(one[:]); err != nil {
-				return
+	settings(t, func(t *testing.T, on setting) {
+		b := newBench(t, on)
+		at := netip.AddrPortFrom(b.vip, 80)
+		b.serve(at, func(i int, c net.Conn) {
+			var one [1]byte
+			for {
+				if _, err := c.Read(one[:]); err != nil {
+					return
+				}
+				c.Write([]byte{'0' + byte(i)})
 			}
-			c.Write([]byte{'0' + byte(i)})
+		})
+		// All ports, so that the whole address is meant.
+		config := Config{VIPs: []VIP{{b.vip, 0, TCP}}, Servers: b.all(b.serverAddr), HashPort: true}
+		b.start(config)
+		ask := func(c net.Conn) byte {
+			c.SetDeadline(time.Now().Add(5 * time.Second))
+			var one [1]byte
+			c.Write([]byte{'?'})
+			if _, err := io.ReadFull(c, one[:]); err != nil {
+				t.Fatalf("%v\n%+v", err, b.engine.Stats())
+			}
+			return one[0]
+		}
+		open := func() net.Conn {
+			c, err := b.dial(netip.Addr{}, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			return c
+		}
+		var conns []net.Conn
+		var at0 []byte
+		for range 30 {
+			c := open()
+			conns, at0 = append(conns, c), append(at0, ask(c))
+		}
+		for _, n := range []int{2, 1} {
+			config.Servers = config.Servers[:n]
+			b.configure(config)
+			for i, c := range conns {
+				if now := ask(c); now != at0[i] {
+					t.Fatalf("connection %d was at %c, is at %c", i, at0[i], now)
+				}
+			}
+			for range 5 {
+				if s := ask(open()); s >= '0'+byte(n) {
+					t.Errorf("new connection at server %c, which has left", s)
+				}
+			}
+		}
+		config.Servers = nil
+		b.configure(config)
+		if c, err := b.client.DialContext(shortly(t), "tcp", at.String()); err == nil {
+			c.Close()
+			t.Error("connected without servers")
 		}
 	})
-	// All ports, so that the whole address is meant.
-	config := Config{VIPs: []VIP{{b.vip, 0, TCP}}, Servers: b.all(b.serverAddr), HashPort: true}
-	b.start(config)
-	ask := func(c net.Conn) byte {
-		c.SetDeadline(time.Now().Add(5 * time.Second))
-		var one [1]byte
-		c.Write([]byte{'?'})
-		if _, err := io.ReadFull(c, one[:]); err != nil {
-			t.Fatalf("%v\n%+v", err, b.engine.Stats())
-		}
-		return one[0]
-	}
-	open := func() net.Conn {
-		c, err := b.dial(netip.Addr{}, at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return c
-	}
-	var conns []net.Conn
-	var at0 []byte
-	for range 30 {
-		c := open()
-		conns, at0 = append(conns, c), append(at0, ask(c))
-	}
-	for _, n := range []int{2, 1} {
-		config.Servers = config.Servers[:n]
-		b.configure(config)
-		for i, c := range conns {
-			if now := ask(c); now != at0[i] {
-				t.Fatalf("connection %d was at %c, is at %c", i, at0[i], now)
-			}
-		}
-		for range 5 {
-			if s := ask(open()); s >= '0'+byte(n) {
-				t.Errorf("new connection at server %c, which has left", s)
-			}
-		}
-	}
-	config.Servers = nil
-	b.configure(config)
-	if c, err := b.client.DialContext(shortly(t), "tcp", at.String()); err == nil {
-		c.Close()
-		t.Error("connected without servers")
-	}
 }
 
 func shortly(t *testing.T) context.Context {
@@ -257,7 +259,7 @@ func shortly(t *testing.T) context.Context {
 }
 
 func TestDeadServerIsLeft(t *testing.T) {
-	b := newBench(t, true)
+	b := newBench(t, usual)
 	at := netip.AddrPortFrom(b.vip, 80)
 	b.serve(at, sayName)
 	b.start(Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all(b.serverAddr)})
@@ -278,7 +280,7 @@ func TestDeadServerIsLeft(t *testing.T) {
 }
 
 func TestTarpit(t *testing.T) {
-	offloads(t, func(t *testing.T, on bool) {
+	settings(t, func(t *testing.T, on setting) {
 		b := newBench(t, on)
 		lure := netip.MustParseAddr("10.7.0.200")
 		b.start(Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all(b.serverAddr),
@@ -307,24 +309,26 @@ func TestTarpit(t *testing.T) {
 }
 
 func TestPing(t *testing.T) {
-	b := newBench(t, true)
-	b.start(Config{VIPs: []VIP{{b.vip, 0, TCP}, {b.vip6, 0, TCP}}, Servers: b.all(b.serverAddr)})
-	pc := b.client.ListenPacket("ip4:icmp", "10.7.0.1")
-	pc.SetDeadline(time.Now().Add(5 * time.Second))
-	echo := []byte{8, 0, 0, 0, 0x12, 0x34, 0, 1}
-	binary.BigEndian.PutUint16(echo[2:], wire.Fold(wire.Sum(0, echo)))
-	if _, err := pc.WriteTo(echo, &net.IPAddr{IP: b.vip.AsSlice()}); err != nil {
-		t.Fatal(err)
-	}
-	room := make([]byte, 100)
-	n, from, err := pc.ReadFrom(room)
-	if err != nil || from.String() != vip4 || n != len(echo) || room[0] != 0 {
-		t.Errorf("answer %x from %v, %v", room[:n], from, err)
-	}
+	settings(t, func(t *testing.T, on setting) {
+		b := newBench(t, on)
+		b.start(Config{VIPs: []VIP{{b.vip, 0, TCP}, {b.vip6, 0, TCP}}, Servers: b.all(b.serverAddr)})
+		pc := b.client.ListenPacket("ip4:icmp", "10.7.0.1")
+		pc.SetDeadline(time.Now().Add(5 * time.Second))
+		echo := []byte{8, 0, 0, 0, 0x12, 0x34, 0, 1}
+		binary.BigEndian.PutUint16(echo[2:], wire.Fold(wire.Sum(0, echo)))
+		if _, err := pc.WriteTo(echo, &net.IPAddr{IP: b.vip.AsSlice()}); err != nil {
+			t.Fatal(err)
+		}
+		room := make([]byte, 100)
+		n, from, err := pc.ReadFrom(room)
+		if err != nil || from.String() != vip4 || n != len(echo) || room[0] != 0 {
+			t.Errorf("answer %x from %v, %v", room[:n], from, err)
+		}
+	})
 }
 
 func TestFeatures(t *testing.T) {
-	b := newBench(t, true)
+	b := newBench(t, usual)
 	b.start(Config{})
 	works, lacks := b.engine.Features()
 	if diff := cmp.Diff([]string{"vnet_hdr", "ignore_outgoing", "filter", "fanout", "rcvbuf", "tcx_drop"}, works); diff != "" {
@@ -334,7 +338,7 @@ func TestFeatures(t *testing.T) {
 
 // What the administrator has told the kernel about servers is believed, and they are not asked.
 func TestPermanentNeighbours(t *testing.T) {
-	b := newBench(t, true)
+	b := newBench(t, usual)
 	macs := map[wire.Addr]wire.MAC{}
 	for i, addr := range append(b.serverAddr[:1:1], b.serverAddr6[1]) {
 		mac := wire.MAC{2, 0, 0, 0, 7, byte(i)}
@@ -353,7 +357,7 @@ func TestPermanentNeighbours(t *testing.T) {
 
 // An interface that was down carries on.
 func TestInterfaceGoesDownAndUp(t *testing.T) {
-	b := newBench(t, true)
+	b := newBench(t, usual)
 	at := netip.AddrPortFrom(b.vip, 80)
 	b.serve(at, sayName)
 	b.start(Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all(b.serverAddr)})
@@ -375,7 +379,7 @@ func TestInterfaceGoesDownAndUp(t *testing.T) {
 
 // Who had the address before learns at once who has it now.
 func TestAnnouncement(t *testing.T) {
-	b := newBench(t, true)
+	b := newBench(t, usual)
 	b.client.IP("neigh", "add", vip4, "lladdr", "02:00:00:00:07:09", "dev", b.ifs[0], "nud", "stale")
 	b.announce = true
 	b.start(Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all(b.serverAddr)})
@@ -387,7 +391,7 @@ func TestAnnouncement(t *testing.T) {
 
 // The program behind the sockets drops what is forwarded, and nothing else.
 func TestTapDrop(t *testing.T) {
-	b := newBench(t, true)
+	b := newBench(t, usual)
 	var drop *tapDrop
 	if err := b.pen.Do(func() (err error) {
 		ifi, err := net.InterfaceByName(b.ifs[1])

@@ -26,7 +26,9 @@ type wired struct {
 	control int // packet socket for our own frames; receives nothing
 	wake    int // eventfd, readable once the threads shall end
 	drop    *tapDrop
-	noDrop  error // why there is no drop
+	noDrop  error   // why there is no drop
+	kernel  *kernel // nil: frames are forwarded by the threads
+	passed  []Lack  // programs that did not work
 
 	losses   atomic.Uint64 // so far
 	stopping atomic.Bool
@@ -71,6 +73,14 @@ func Open(o Options) (_ *Engine, err error) {
 	if err := w.fanout(); err != nil {
 		return nil, err
 	}
+	before, err := w.openKernel(&o)
+	if err != nil {
+		return nil, err
+	}
+	e.hood.adopt(before)
+	if w.kernel != nil {
+		e.counts = append(e.counts, w.kernel.counts...)
+	}
 	w.drop, w.noDrop = openTapDrop(w.index)
 	if _, err := w.refresh(); err != nil {
 		return nil, err
@@ -101,6 +111,7 @@ func (w *wired) lost() uint64 {
 }
 
 func (w *wired) features() (works []string, lacks []Lack) {
+	lacks = append(lacks, w.passed...)
 	works = []string{"vnet_hdr", "ignore_outgoing", "filter"}
 	if len(w.workers) > 1 {
 		works = append(works, "fanout")
@@ -119,13 +130,19 @@ func (w *wired) features() (works []string, lacks []Lack) {
 }
 
 func (w *wired) update(c *Config) error {
-	prog, err := filter(c.VIPs, c.Tarpit != nil)
+	take := w.kernel == nil || !inKernel(c)
+	prog, err := filter(c.VIPs, take, c.Tarpit != nil)
 	if err != nil {
 		return err
 	}
 	for _, k := range w.workers {
 		if err := k.setFilter(prog); err != nil {
 			return err
+		}
+	}
+	if w.kernel != nil {
+		if err := w.kernel.setVIPs(c.VIPs, w.machine); err != nil {
+			return fmt.Errorf("virtual addresses in the kernel: %w", err)
 		}
 	}
 	if w.drop != nil {
@@ -217,6 +234,9 @@ func (w *wired) source(whom wire.Addr) wire.Addr {
 
 func (w *wired) close() error {
 	var errs []error
+	if w.kernel != nil {
+		errs = append(errs, w.kernel.close())
+	}
 	if w.drop != nil {
 		errs = append(errs, w.drop.close())
 	}

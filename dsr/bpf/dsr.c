@@ -1,0 +1,475 @@
+//go:build ignore
+
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+
+/* Direct server return in the kernel: dsr/forward.go once more, over the same tables. What is said there about the
+ * rules is not repeated here; the two must come to the same result for every frame, which a test makes sure of.
+ *
+ * Built twice: for tcx ingress, behind the packet sockets, and with -DXDP, before them. What this program does not
+ * forward or drop goes on to them or to the stack: ARP, neighbour discovery, whatever is not for a VIP. */
+
+#include "bpf.h"
+
+enum { SLOTS = 65537, SERVERS = 4096, VIPS = 256, FLOWS = 1 << 18, NONE = 0xffff };
+enum { TYPE_IPV4 = 0x0800, TYPE_VLAN = 0x8100, TYPE_QINQ = 0x88a8, TYPE_IPV6 = 0x86dd };
+enum { HOPBYHOP = 0, ICMP = 1, TCP = 6, UDP = 17, ROUTING = 43, FRAGMENT = 44, AUTH = 51, ICMPV6 = 58, DESTINATION = 60, ANY_OF = 255 };
+enum { SYN = 2, ACK = 16 };
+enum { ALIVE = 1, CHOSEN = 2 }; /* flags of a server */
+enum { USER = 1, HASH_PORT = 2 }; /* flags of a table */
+enum { LOCAL = 1u << 31 }; /* of a VIP's number: this machine has the address too */
+
+/* Verdicts, numbered as in forward.go; PASS is none of them. */
+enum { PASS = -1, FORWARDED = 0, TRUNCATED = 3, LENGTH, CHECKSUM, LOOP, FOREIGN, OTHER, DENIED, NO_SERVER, VERDICTS = 14 };
+
+/* An address is 16 bytes in network order, an IPv4 one as ::ffff:a.b.c.d. */
+union addr {
+	u8 byte[16];
+	u32 word[4];
+	u64 half[2];
+};
+
+struct mac {
+	u8 byte[6];
+};
+
+struct vip_key {
+	union addr addr;
+	u16 port; /* in host order, as all numbers */
+	u8 proto, pad;
+} __attribute__((packed, aligned(4)));
+
+struct flow_key {
+	union addr client, vip;
+	u32 ports;
+	u8 proto, fragments;
+	u16 pad;
+};
+
+struct place {
+	u16 server, pad;
+	u32 generation;
+};
+
+struct server {
+	struct mac mac;
+	u8 flags, pad;
+	u32 generation;
+	u8 addr[16]; /* for the daemon that takes over */
+};
+
+struct table {
+	struct mac mac;
+	u16 flags;
+	struct server servers[SERVERS];
+	u16 slots[SLOTS];
+};
+
+struct traffic {
+	u64 packets, bytes;
+};
+
+struct counts {
+	u64 verdicts[VERDICTS];
+	struct traffic servers[SERVERS], vips[VIPS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4 * VIPS);
+	__type(key, struct vip_key);
+	__type(value, u32);
+} pen_vips SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FLOWS);
+	__type(key, struct flow_key);
+	__type(value, struct place);
+} pen_flows SEC(".maps");
+
+/* The table in use. A new one is written aside and put in its place as a whole. */
+struct table_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, sizeof(struct table));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(u32));
+	__array(values, struct table_map);
+} pen_tables SEC(".maps");
+
+/* One per processor; the loader sets their number, and maps them into its memory. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct counts);
+} pen_counts SEC(".maps");
+
+#ifdef XDP
+#define load xdp_load
+typedef struct xdp_md frame;
+#else
+#define load skb_load
+typedef struct __sk_buff frame;
+#endif
+
+/* What is known of a packet; offsets count from the first byte of the frame. */
+struct packet {
+	union addr src, dst;
+	u32 id, l4, end;
+	u16 src_port, dst_port;
+	u8 proto, fragment, later, flags;
+};
+
+inlined u16 get16(const u8 *b) { return b[0] << 8 | b[1]; }
+inlined u32 get32(const u8 *b) { return (u32)get16(b) << 16 | get16(b + 2); }
+inlined u32 least(u32 a, u32 b) { return a < b ? a : b; }
+
+inlined void mapped(union addr *a, u32 four) {
+	a->half[0] = 0;
+	a->word[2] = be32(0xffff);
+	a->word[3] = four;
+}
+
+inlined int equal(const union addr *a, const union addr *b) { return a->half[0] == b->half[0] && a->half[1] == b->half[1]; }
+
+inlined int same(const struct mac *a, const struct mac *b) {
+	for (int i = 0; i < 6; i++)
+		if (a->byte[i] != b->byte[i])
+			return 0;
+	return 1;
+}
+
+/* valid reports whether the checksum of an IPv4 header is right. */
+called int valid(frame *f, u32 at, u32 length) {
+	u32 sum = 0;
+	for (u32 i = 0; i < 60; i += 4) {
+		u16 two[2];
+		if (i >= length)
+			break;
+		if (load(f, at + i, two, sizeof two))
+			return 0;
+		sum += two[0] + two[1];
+	}
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum += sum >> 16;
+	return (sum & 0xffff) == 0xffff;
+}
+
+inlined int ipv4(frame *f, u32 at, u32 limit, int quoted, struct packet *p) {
+	u32 w[5];
+	const u8 *h = (const u8 *)w;
+	if (at + sizeof w > limit || load(f, at, w, sizeof w))
+		return TRUNCATED;
+	u32 header = (h[0] & 15) * 4, total = get16(h + 2), there = limit - at;
+	if (h[0] >> 4 != 4 || header < sizeof w || total < header)
+		return LENGTH;
+	if (there < header || (!quoted && there < total))
+		return TRUNCATED;
+	if (!quoted && !valid(f, at, header))
+		return CHECKSUM;
+	mapped(&p->src, w[3]);
+	mapped(&p->dst, w[4]);
+	p->proto = h[9];
+	p->l4 = at + header;
+	p->end = at + least(total, there);
+	u16 piece = get16(h + 6);
+	if (piece & 0x3fff) {
+		p->fragment = 1;
+		p->later = (piece & 0x1fff) != 0;
+		p->id = get16(h + 4);
+	}
+	return 0;
+}
+
+called int extensions(frame *f, struct packet *p) {
+	for (int i = 0; i < 8; i++) {
+		u8 h[8];
+		u32 length;
+		switch (p->proto) {
+		case HOPBYHOP: case ROUTING: case DESTINATION: case AUTH: case FRAGMENT:
+			break;
+		default:
+			return 0;
+		}
+		if (p->end < p->l4 + sizeof h || load(f, p->l4, h, sizeof h))
+			return TRUNCATED;
+		if (p->proto == AUTH) {
+			length = (h[1] + 2) * 4;
+		} else if (p->proto == FRAGMENT) {
+			u16 piece = get16(h + 2);
+			length = 8;
+			p->fragment = (piece & 0xfff9) != 0;
+			p->later = (piece & 0xfff8) != 0;
+			p->id = get32(h + 4);
+		} else {
+			length = (h[1] + 1) * 8;
+		}
+		if (p->end < p->l4 + length)
+			return TRUNCATED;
+		p->proto = h[0];
+		p->l4 += length;
+		if (p->later)
+			return 0;
+	}
+	return LENGTH;
+}
+
+inlined int ipv6(frame *f, u32 at, u32 limit, int quoted, struct packet *p) {
+	u64 w[5];
+	const u8 *h = (const u8 *)w;
+	if (at + sizeof w > limit || load(f, at, w, sizeof w))
+		return TRUNCATED;
+	u32 total = sizeof w + get16(h + 4), there = limit - at;
+	if (h[0] >> 4 != 6)
+		return LENGTH;
+	if (!quoted && there < total)
+		return TRUNCATED;
+	p->src.half[0] = w[1];
+	p->src.half[1] = w[2];
+	p->dst.half[0] = w[3];
+	p->dst.half[1] = w[4];
+	p->proto = h[6];
+	p->l4 = at + sizeof w;
+	p->end = at + least(total, there);
+	return extensions(f, p);
+}
+
+inlined int ports(frame *f, int quoted, struct packet *p) {
+	u8 h[14];
+	if (p->later || (p->proto != TCP && p->proto != UDP))
+		return 0;
+	u32 there = p->end - p->l4;
+	if (there < (quoted ? 4 : p->proto == TCP ? 20 : 8))
+		return TRUNCATED;
+	if (quoted ? load(f, p->l4, h, 4) : p->proto == TCP ? load(f, p->l4, h, 14) : load(f, p->l4, h, 8))
+		return TRUNCATED;
+	p->src_port = get16(h);
+	p->dst_port = get16(h + 2);
+	if (quoted)
+		return 0;
+	if (p->proto == TCP) {
+		u32 header = (h[12] >> 4) * 4;
+		if (header < 20)
+			return LENGTH;
+		if (header > there)
+			return TRUNCATED;
+		p->flags = h[13];
+	} else if (!p->fragment) {
+		u32 n = get16(h + 4);
+		if (n < 8 || n > there)
+			return LENGTH;
+	}
+	return 0;
+}
+
+/* How to decode: else IPv4, of which all must be there. */
+enum { SIX = 1, QUOTED = 2 };
+
+/* decode reads the headers of the packet between at and limit. */
+called int decode(frame *f, u32 at, u32 limit, u32 how, struct packet *p) {
+	int quoted = how & QUOTED, wrong = how & SIX ? ipv6(f, at, limit, quoted, p) : ipv4(f, at, limit, quoted, p);
+	return wrong ? wrong : ports(f, quoted, p);
+}
+
+inlined u32 *vip_of(const union addr *a, u16 port, u8 proto) {
+	struct vip_key k = {.addr = *a, .port = port, .proto = proto};
+	return map_lookup(&pen_vips, &k);
+}
+
+inlined u32 *service(const union addr *a, u16 port, u8 proto) {
+	u32 *vip = vip_of(a, port, proto);
+	return vip ? vip : vip_of(a, 0, proto);
+}
+
+inlined u64 mix(u64 x) {
+	x ^= x >> 30;
+	x *= 0xbf58476d1ce4e5b9;
+	x ^= x >> 27;
+	x *= 0x94d049bb133111eb;
+	return x ^ x >> 31;
+}
+
+inlined u64 hash(const union addr *a, u16 port) {
+	u64 h = mix(0x9ae16a3b2f90404f ^ be64(a->half[0]));
+	h = mix(h ^ be64(a->half[1]));
+	return mix(h ^ port);
+}
+
+/* flow finds the VIP that p is for, its flow, and the port of the client that counts for the choice. */
+inlined int flow(frame *f, const struct packet *p, struct flow_key *k, u16 *port, u32 *vip) {
+	u8 type = 0;
+	u32 *found;
+	k->client = p->src;
+	k->vip = p->dst;
+	k->proto = p->proto;
+	if (p->later) {
+		k->ports = p->id;
+		k->fragments = 1;
+		return 0; /* the VIP is that of the address */
+	}
+	if (p->proto == TCP || p->proto == UDP) {
+		found = service(&p->dst, p->dst_port, p->proto);
+		k->ports = (u32)p->src_port << 16 | p->dst_port;
+		if (!p->fragment)
+			*port = p->src_port;
+		goto end;
+	}
+	if ((p->proto != ICMP && p->proto != ICMPV6) || p->end - p->l4 < 8 || load(f, p->l4, &type, 1))
+		return OTHER;
+	if (p->proto == ICMPV6 && (type == 135 || type == 136))
+		return PASS; /* neighbour discovery */
+	if (type == (p->proto == ICMP ? 8 : 128)) {
+		found = vip_of(&p->dst, 0, TCP);
+		if (!found)
+			found = vip_of(&p->dst, 0, UDP);
+		goto end;
+	}
+	if (p->proto == ICMP ? type != 3 && type != 11 && type != 12 : type >= 128)
+		return OTHER;
+	struct packet q = {};
+	if (decode(f, p->l4 + 8, p->end, QUOTED | (p->proto == ICMPV6 ? SIX : 0), &q) || !equal(&q.src, &p->dst))
+		return OTHER;
+	found = service(&q.src, q.src_port, q.proto);
+	k->client = q.dst;
+	k->ports = (u32)q.dst_port << 16 | q.src_port;
+	k->proto = q.proto;
+	*port = q.dst_port;
+end:
+	if (!found)
+		return OTHER;
+	*vip = *found;
+	return 0;
+}
+
+/* route is the server of a flow, or minus the reason why it has none. */
+inlined int route(struct table *t, const struct flow_key *k, u16 port, int opens) {
+	struct place *known = map_lookup(&pen_flows, k);
+	if (known && known->server < SERVERS) {
+		struct server *s = &t->servers[known->server];
+		if (s->generation == known->generation && s->flags & ALIVE && (!opens || s->flags & CHOSEN))
+			return known->server;
+	}
+	u64 slot = hash(&k->client, t->flags & HASH_PORT ? port : 0) % SLOTS;
+	unsure(slot);
+	if (slot >= SLOTS)
+		return -NO_SERVER;
+	u16 server = t->slots[slot];
+	if (server >= SERVERS)
+		return -NO_SERVER;
+	struct place p = {.server = server, .generation = t->servers[server].generation};
+	map_update(&pen_flows, k, &p, 0);
+	return server;
+}
+
+inlined void add(struct traffic *t, u32 bytes) {
+	/* Atomic: the daemon takes what is there, and leaves 0. */
+	__sync_fetch_and_add(&t->packets, 1);
+	__sync_fetch_and_add(&t->bytes, bytes);
+}
+
+inlined int process(frame *f, u32 length, struct counts *c, u32 *local) {
+	struct {
+		struct mac dst, src;
+		u8 type[2];
+	} eth;
+	u32 zero = 0, at = sizeof eth;
+	void *tables = map_lookup(&pen_tables, &zero);
+	struct table *t = tables ? map_lookup(tables, &zero) : 0;
+	if (!t || t->flags & USER || load(f, 0, &eth, sizeof eth) || !same(&eth.dst, &t->mac))
+		return PASS;
+	u16 type = get16(eth.type);
+	for (int i = 0; i < 2 && (type == TYPE_VLAN || type == TYPE_QINQ); i++) {
+		u8 tag[4];
+		if (load(f, at, tag, sizeof tag))
+			return PASS;
+		type = get16(tag + 2);
+		at += sizeof tag;
+	}
+	struct packet p = {};
+	u32 four;
+	if (type == TYPE_IPV4) {
+		if (load(f, at + 16, &four, sizeof four))
+			return PASS;
+		mapped(&p.dst, four);
+	} else if (type != TYPE_IPV6 || load(f, at + 24, &p.dst, sizeof p.dst)) {
+		return PASS;
+	}
+	u32 *any = vip_of(&p.dst, 0, ANY_OF);
+	if (!any)
+		return PASS;
+	u32 vip = *any & ~LOCAL;
+	*local = *any & LOCAL;
+	int v = decode(f, at, length, type == TYPE_IPV6 ? SIX : 0, &p);
+	if (v)
+		return v;
+	if (same(&eth.src, &t->mac))
+		return LOOP;
+	struct flow_key k = {};
+	u16 port = 0;
+	v = flow(f, &p, &k, &port, &vip);
+	if (v)
+		return v;
+	int server = route(t, &k, port, p.proto == TCP && !p.later && (p.flags & (SYN | ACK)) == SYN);
+	if (server < 0)
+		return -server;
+	unsure(server);
+	if ((u32)server >= SERVERS)
+		return NO_SERVER;
+	struct server *to = &t->servers[server];
+	if (p.fragment && !p.later) {
+		struct flow_key rest = {.client = p.src, .vip = p.dst, .ports = p.id, .proto = p.proto, .fragments = 1};
+		struct place place = {.server = server, .generation = to->generation};
+		map_update(&pen_flows, &rest, &place, 0);
+	}
+	if (same(&to->mac, &t->mac))
+		return LOOP;
+	eth.dst = to->mac;
+	eth.src = t->mac;
+#ifdef XDP
+	if (xdp_store(f, 0, &eth, 12))
+#else
+	if (skb_store(f, 0, &eth, 12, 0))
+#endif
+		return TRUNCATED;
+	add(&c->servers[server], length);
+	if (vip < VIPS)
+		add(&c->vips[vip], length);
+	return FORWARDED;
+}
+
+/* count is process, counted; what is dropped although this machine has the address goes to its stack. */
+inlined int count(frame *f, u32 length) {
+	u32 cpu = processor(), local = 0;
+	struct counts *c = map_lookup(&pen_counts, &cpu);
+	if (!c)
+		return PASS;
+	int v = process(f, length, c, &local);
+	if (v < 0 || v >= VERDICTS || (v && local))
+		return PASS;
+	__sync_fetch_and_add(&c->verdicts[v], 1);
+	return v;
+}
+
+#ifdef XDP
+SEC("xdp")
+int pen_dsr(struct xdp_md *f) {
+	int v = count(f, xdp_length(f));
+	return v == PASS ? XDP_PASS : v == FORWARDED ? XDP_TX : XDP_DROP;
+}
+#else
+SEC("tcx/ingress")
+int pen_dsr(struct __sk_buff *f) {
+	/* A tag that the kernel has taken off belongs to the interface of that VLAN. */
+	int v = f->vlan_present ? PASS : count(f, f->len);
+	return v == PASS ? TC_ACT_UNSPEC : v == FORWARDED ? redirect(f->ifindex, 0) : TC_ACT_SHOT;
+}
+#endif
+
+char pen_license[] SEC("license") = "Dual MIT/GPL";

@@ -1,0 +1,221 @@
+package dsr
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/penlb/pen/dsr/bpf"
+	"github.com/penlb/pen/dsr/wire"
+)
+
+// kernel is a program that forwards frames before they come to the host's stack, with the tables of the forwarder:
+// see bpf/dsr.c. What it passes on is for the packet sockets.
+type kernel struct {
+	mode   Mode
+	coll   *ebpf.Collection
+	prog   *ebpf.Program
+	vips   *ebpf.Map    // vipKey → number of the VIP, with vipLocal
+	tables *ebpf.Map    // one map of one kernelTable
+	spare  [2]*ebpf.Map // kernelTable each, used in turn
+	link   link.Link
+	memory []byte    // the counts, shared with the program
+	counts []*counts // in memory, one per processor
+
+	// used by one goroutine at a time
+	table kernelTable // the last one published
+	begun bool        // there is one
+}
+
+// kernelTable is struct table of dsr.c.
+type kernelTable struct {
+	MAC     wire.MAC
+	Flags   uint16
+	Servers [MaxServers]kernelServer
+	Slots   [Slots]uint16
+}
+
+type kernelServer struct {
+	MAC        wire.MAC
+	Flags      uint8
+	_          uint8
+	Generation uint32
+	Addr       wire.Addr // for the daemon that takes over
+}
+
+// Flags of a kernelTable, and of the number of a VIP.
+const (
+	tableUser     = 1 << iota // nothing is forwarded in the kernel
+	tableHashPort             // Config.HashPort
+	vipLocal      = 1 << 31   // this machine has the address too
+)
+
+// newKernel loads the program of mode. pins is the directory that keeps its maps beyond this process; empty: none does.
+func newKernel(mode Mode, pins string) (k *kernel, err error) {
+	read := bpf.TC
+	if mode != TC {
+		read = bpf.XDP
+	}
+	spec, err := read()
+	if err != nil {
+		return nil, err
+	}
+	n, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, err
+	}
+	spec.Maps[bpf.Counts].MaxEntries = uint32(n)
+	opts := ebpf.CollectionOptions{}
+	if pins != "" {
+		opts.Maps.PinPath = pins
+		for _, m := range spec.Maps {
+			m.Pinning = ebpf.PinByName
+		}
+	}
+	k = &kernel{mode: mode}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, k.close())
+		}
+	}()
+	if k.coll, err = ebpf.NewCollectionWithOptions(spec, opts); err != nil {
+		return nil, err
+	}
+	k.prog, k.vips, k.tables = k.coll.Programs[bpf.Program], k.coll.Maps[bpf.VIPs], k.coll.Maps[bpf.Tables]
+	const each = int(unsafe.Sizeof(counts{}))
+	k.memory, err = unix.Mmap(k.coll.Maps[bpf.Counts].FD(), 0, n*each, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map counts: %w", err)
+	}
+	for i := range k.spare { // now, since it needs rights that we may not have later
+		if k.spare[i], err = ebpf.NewMap(spec.Maps[bpf.Tables].InnerMap); err != nil {
+			return nil, err
+		}
+	}
+	for i := range n {
+		k.counts = append(k.counts, (*counts)(unsafe.Pointer(&k.memory[i*each])))
+	}
+	return k, nil
+}
+
+// attach puts the program on the interface.
+func (k *kernel) attach(index int) (err error) {
+	switch k.mode {
+	case XDP:
+		k.link, err = link.AttachXDP(link.XDPOptions{Interface: index, Program: k.prog, Flags: link.XDPDriverMode})
+	case XDPGeneric:
+		k.link, err = link.AttachXDP(link.XDPOptions{Interface: index, Program: k.prog, Flags: link.XDPGenericMode})
+	default:
+		k.link, err = link.AttachTCX(link.TCXOptions{Interface: index, Program: k.prog,
+			Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
+	}
+	return err
+}
+
+// setVIPs makes vips what the program looks at. machine are the addresses of this machine.
+func (k *kernel) setVIPs(vips []VIP, machine []wire.Addr) error {
+	wanted := vipTable(vips)
+	var gone []vipKey
+	var key vipKey
+	var number uint32
+	it := k.vips.Iterate()
+	for it.Next(&key, &number) {
+		if _, ok := wanted[key]; !ok {
+			gone = append(gone, key)
+		}
+	}
+	if err := it.Err(); err != nil {
+		return err
+	}
+	for key, number := range wanted {
+		if slices.Contains(machine, key.Addr) {
+			number |= vipLocal
+		}
+		if err := k.vips.Put(key, number); err != nil {
+			return fmt.Errorf("put %v: %w", key.Addr, err)
+		}
+	}
+	for _, key := range gone {
+		if err := k.vips.Delete(key); err != nil {
+			return fmt.Errorf("delete %v: %w", key.Addr, err)
+		}
+	}
+	return nil
+}
+
+// publish makes t what the program works with, as a whole. members are the servers of t.
+func (k *kernel) publish(t *tables, members []member) error {
+	next := kernelTable{MAC: t.mac, Slots: *t.slots}
+	if !inKernel(&t.config) {
+		next.Flags |= tableUser
+	}
+	if t.config.HashPort {
+		next.Flags |= tableHashPort
+	}
+	for i, s := range t.servers {
+		next.Servers[i] = kernelServer{MAC: s.MAC, Flags: s.Flags, Generation: s.Generation, Addr: members[i].addr}
+	}
+	if k.begun && next == k.table {
+		return nil
+	}
+	// Nobody uses it any more: when the other one took its place the kernel waited for the programs that did.
+	m := k.spare[0]
+	if err := m.Put(uint32(0), unsafe.Slice((*byte)(unsafe.Pointer(&next)), unsafe.Sizeof(next))); err != nil {
+		return err
+	}
+	if err := k.tables.Put(uint32(0), m); err != nil {
+		return err
+	}
+	k.spare[0], k.spare[1] = k.spare[1], m
+	k.table, k.begun = next, true
+	return nil
+}
+
+// publish implements nic. Tables that forward nothing are not worth it: what the program knows may be of use yet.
+func (w *wired) publish(t *tables, members []member) error {
+	if w.kernel == nil || len(t.config.VIPs) == 0 {
+		return nil
+	}
+	if err := w.kernel.publish(t, members); err != nil {
+		return fmt.Errorf("tables in the kernel: %w", err)
+	}
+	return nil
+}
+
+// mode implements nic.
+func (w *wired) mode(c *Config) (Mode, string) {
+	switch {
+	case w.kernel == nil:
+		return Packet, ""
+	case !inKernel(c):
+		return Packet, "clients are restricted by an access list"
+	}
+	return w.kernel.mode, ""
+}
+
+// inKernel reports whether the program can do what c wants: it knows no access lists.
+func inKernel(c *Config) bool { return c.Permit == nil }
+
+func (k *kernel) close() error {
+	var errs []error
+	if k.link != nil {
+		errs = append(errs, k.link.Close())
+	}
+	if k.memory != nil {
+		errs = append(errs, unix.Munmap(k.memory))
+	}
+	for _, m := range k.spare {
+		if m != nil {
+			errs = append(errs, m.Close())
+		}
+	}
+	if k.coll != nil {
+		k.coll.Close()
+	}
+	return errors.Join(errs...)
+}
