@@ -43,7 +43,7 @@ func hostile() *Snapshot {
 	return &Snapshot{
 		Time: at,
 		Servers: []Server{{Addr: "/run/<script>alert('x')</script>&\"\nTime 0\x7f", StatusUnix: math.MinInt64,
-			Sent: math.MaxUint64, Received: math.MaxUint64, Conn: math.MinInt64, Port: -1}},
+			Sent: math.MaxUint64, Received: math.MaxUint64, Conn: math.MinInt, Port: -1}},
 		Clients: []Client{{Addr: "</td>", Age: -time.Hour, LastServer: -3}},
 	}
 }
