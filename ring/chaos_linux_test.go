@@ -181,12 +181,12 @@ func chaosPeer(conn net.Conn, rng *rand.Rand) {
 
 func TestChaos(t *testing.T) {
 	for _, a := range ring.Probe() {
+		if a.Name == "portable" {
+			continue // it has no Readable and Writable
+		}
 		t.Run(a.Name, func(t *testing.T) {
-			switch {
-			case !a.OK:
+			if !a.OK {
 				t.Skip(a.Reason)
-			case a.Name == "portable":
-				t.Skip("has no Readable and Writable")
 			}
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)

@@ -193,7 +193,8 @@ func TestManySessions(t *testing.T) {
 	ran := false
 	onEngines(t, func(t *testing.T, engine string) {
 		if ran {
-			t.Skip("one engine is enough")
+			t.Log("one engine is enough")
+			return
 		}
 		ran = true
 		var servers []netip.AddrPort

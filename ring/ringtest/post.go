@@ -59,7 +59,8 @@ func postNested(r *rig) {
 // postAfter checks that what was ready before a post completes before it runs.
 func postAfter(r *rig) {
 	if !r.l.HasFD() {
-		r.t.Skip("package net does not tell what is ready in the kernel, only what a goroutine has met")
+		r.t.Log("not promised: package net does not tell what is ready in the kernel, only what a goroutine has met")
+		return
 	}
 	l := r.listen("127.0.0.1", nil)
 	at := r.accept(r.attach(l))
