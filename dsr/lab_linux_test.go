@@ -47,10 +47,18 @@ func TestClientsAreSpreadAndSeen(t *testing.T) {
 		if len(used) != 3 {
 			t.Errorf("%d servers used, want 3", len(used))
 		}
-		s := b.engine.Stats()
+		// The last packets of the clients may still be on their way.
+		var s Stats
 		var packets uint64
-		for _, sv := range s.Servers {
-			packets += sv.Packets
+		for range 200 {
+			s, packets = b.engine.Stats(), 0
+			for _, sv := range s.Servers {
+				packets += sv.Packets
+			}
+			if packets > 0 && packets == s.VIPs[0].Packets {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 		if packets == 0 || packets != s.VIPs[0].Packets {
 			t.Errorf("%d packets to servers, %d to the VIP", packets, s.VIPs[0].Packets)
