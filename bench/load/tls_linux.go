@@ -86,29 +86,51 @@ func (c *tlsClient) say(line string) error {
 	return c.out.Flush()
 }
 
+// tlsOpeningAtOnce handshakes are under way while the connections are opened: some peers take their time for each.
+const tlsOpeningAtOnce = 16
+
 // open makes all connections, and lets them work.
 func (c *tlsClient) open(ctx context.Context) error {
 	for i := range c.spec.Groups {
 		spec := &c.spec.Groups[i]
 		g := &tlsGroup{Group: spec, conf: tlsConfig(), sums: newGroup(spec)}
 		c.groups = append(c.groups, g)
-		for range spec.Conns {
-			if spec.Kind == Short {
+		if spec.Kind == Short {
+			for range spec.Conns {
 				c.workers.Go(func() { c.short(ctx, g) })
-				continue
 			}
-			conn, err := c.dial(ctx, g)
-			if err != nil {
-				return err
-			}
-			if spec.Kind == Idle {
-				if err := exchange(conn, g.sums.first, spec.Reply); err != nil {
-					return err
+			continue
+		}
+		var opening sync.WaitGroup
+		var next atomic.Int32
+		errs := make([]error, tlsOpeningAtOnce)
+		for k := range errs {
+			opening.Go(func() {
+				for int(next.Add(1)) <= spec.Conns && errs[k] == nil {
+					errs[k] = c.begin(ctx, g)
 				}
-			}
-			c.workers.Go(func() { c.stream(conn, g) })
+			})
+		}
+		opening.Wait()
+		if err := errors.Join(errs...); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// begin opens a connection that lasts.
+func (c *tlsClient) begin(ctx context.Context, g *tlsGroup) error {
+	conn, err := c.dial(ctx, g)
+	if err != nil {
+		return err
+	}
+	if g.Kind == Idle {
+		if err := exchange(conn, g.sums.first, g.Reply); err != nil {
+			return err
+		}
+	}
+	c.workers.Go(func() { c.stream(conn, g) })
 	return nil
 }
 
