@@ -33,6 +33,8 @@ func (n *fakeNIC) run() error                               { return nil }
 func (n *fakeNIC) stop()                                    {}
 func (n *fakeNIC) lost() uint64                             { return 3 }
 func (n *fakeNIC) features() (works []string, lacks []Lack) { return nil, nil }
+func (n *fakeNIC) mode(*Config) (Mode, string)              { return Packet, "" }
+func (n *fakeNIC) publish(*tables, []member) error          { return nil }
 func (n *fakeNIC) close() error                             { return nil }
 
 func newTestEngine(t *testing.T) (*Engine, *fakeNIC) {

@@ -118,11 +118,10 @@ func (w *wired) fanout() error {
 	return nil
 }
 
-// mmsghdr is struct mmsghdr of recvmmsg(2).
+// mmsghdr is struct mmsghdr of recvmmsg(2): its alignment makes it as long as in C on every machine.
 type mmsghdr struct {
 	unix.Msghdr
-	n uint32
-	_ [unsafe.Sizeof(uintptr(0)) - 4]byte
+	n uint32 // bytes received
 }
 
 // mmsg is recvmmsg(2) or sendmmsg(2): the number of messages moved.
