@@ -63,6 +63,7 @@ func (w *wired) openKernel(o *Options) (before []member, err error) {
 			return nil, fmt.Errorf("%s on %s: %w", mode, o.Interface, err)
 		}
 		w.passed = append(w.passed, Lack{string(mode), err.Error()})
+		o.Logf("dsr: %s unavailable (%v); using packet sockets", mode, err)
 	}
 	if o.Pin != "" {
 		// What an earlier process has left must not forward beside us.

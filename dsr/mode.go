@@ -11,6 +11,3 @@ const (
 	XDP        Mode = "xdp"         // the same in the driver of a physical network card; Linux 5.18
 	XDPGeneric Mode = "xdp-generic" // the same before the stack, on any interface; Linux 5.18
 )
-
-// Modes are all of them, the default of a user first.
-func Modes() []Mode { return []Mode{Auto, TC, Packet, XDP, XDPGeneric} }

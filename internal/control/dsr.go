@@ -2,6 +2,7 @@ package control
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/penlb/pen/internal/settings"
 )
@@ -64,6 +65,37 @@ func dsrAnnounceSave(_ *Env, s *settings.Settings) []string {
 		return []string{"dsr_announce on"}
 	}
 	return []string{"dsr_announce off"}
+}
+
+// dsrModes are who may forward packets, the default first; package dsr has the same.
+var dsrModes = []string{"auto", "tc", "packet", "xdp", "xdp-generic"}
+
+func dsrMode(c *call) {
+	if word := c.arg(0); !slices.Contains(dsrModes, word) {
+		c.ignored("want %s", strings.Join(dsrModes, ", "))
+	} else if word != c.Settings.Get().DSRMode && c.atStart() {
+		c.Settings.Update(func(s *settings.Settings) { s.DSRMode = word })
+	}
+	c.set("dsr_mode", c.Settings.Get().DSRMode)
+}
+
+func dsrModeSave(_ *Env, s *settings.Settings) []string { return []string{"dsr_mode " + s.DSRMode} }
+
+func dsrPin(c *call) {
+	switch dir := c.arg(0); {
+	case dir == "":
+		c.ignored("argument missing")
+	case dir != c.Settings.Get().DSRPin && c.atStart():
+		c.Settings.Update(func(s *settings.Settings) { s.DSRPin = dir })
+	}
+	c.set("dsr_pin", c.Settings.Get().DSRPin)
+}
+
+func dsrPinSave(_ *Env, s *settings.Settings) []string {
+	if s.DSRPin == "" {
+		return nil
+	}
+	return []string{"dsr_pin " + s.DSRPin}
 }
 
 // dsrVIP adds a virtual address to the one that is listened at. Whether it is one, the daemon says.

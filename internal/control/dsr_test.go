@@ -11,18 +11,21 @@ func TestDSRAtStart(t *testing.T) {
 	t.Parallel()
 	e, r, log := newEnv(t)
 	r.serving = false
-	do(e, "dsr_if eth1", "dsr_announce off", "dsr_announce on")
+	do(e, "dsr_if eth1", "dsr_announce off", "dsr_announce on", "dsr_mode tc", "dsr_pin /a")
 	r.serving = true
-	do(e, "dsr_if eth1", "dsr_announce on") // a file read again
+	do(e, "dsr_if eth1", "dsr_announce on", "dsr_mode tc", "dsr_pin /a") // a file read again
 	if s := log.String(); s != "" {
 		t.Errorf("log: %s", s)
 	}
-	do(e, "dsr_if eth2", "dsr_announce off", "dsr_announce maybe", "dsr_if", "dsr_vip")
-	if s := e.Settings.Get(); s.DSRIf != "eth1" || !s.DSRAnnounce {
+	do(e, "dsr_if eth2", "dsr_announce off", "dsr_announce maybe", "dsr_if", "dsr_vip",
+		"dsr_mode auto", "dsr_mode slow", "dsr_pin /b", "dsr_pin")
+	if s := e.Settings.Get(); s.DSRIf != "eth1" || !s.DSRAnnounce || s.DSRMode != "tc" || s.DSRPin != "/a" {
 		t.Errorf("settings %+v", s)
 	}
 	want := "test: dsr_if: effective only at start\ntest: dsr_announce: effective only at start\n" +
-		"test: dsr_announce: want on or off\ntest: dsr_if: argument missing\ntest: dsr_vip: argument missing\n"
+		"test: dsr_announce: want on or off\ntest: dsr_if: argument missing\ntest: dsr_vip: argument missing\n" +
+		"test: dsr_mode: effective only at start\ntest: dsr_mode: want auto, tc, packet, xdp, xdp-generic\n" +
+		"test: dsr_pin: effective only at start\ntest: dsr_pin: argument missing\n"
 	if d := cmp.Diff(want, log.String()); d != "" {
 		t.Errorf("log (-want +got):\n%s", d)
 	}

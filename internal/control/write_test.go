@@ -148,6 +148,7 @@ func drawSettings(t *rapid.T) settings.Settings {
 	s.Log = rapid.SampledFrom([]string{"", "log", "/a:b", "localhost:514", "[::1]:syslog"}).Draw(t, "log")
 	s.WebStats, s.DSRIf = optional("web_stats"), optional("dsr_if")
 	s.DSRVIPs, s.DSRAnnounce = rapid.SliceOfNDistinct(word, 0, 3, rapid.ID).Draw(t, "vips"), flag("announce")
+	s.DSRMode, s.DSRPin = rapid.SampledFrom(dsrModes).Draw(t, "dsr_mode"), optional("dsr_pin")
 	s.SSLCiphers, s.SSLSNIPath, s.SSLOCSPResponse = optional("ciphers"), optional("sni"), optional("ocsp")
 	s.SSLOptions = rapid.SliceOfNDistinct(word, 0, 3, rapid.ID).Draw(t, "options")
 	s.SSLRenegotiateWait = seconds31(t, "renegotiation")

@@ -68,7 +68,7 @@ func (d *Daemon) openDSR(specs []string) error {
 		n = runtime.NumCPU()
 	}
 	e, err := dsr.Open(dsr.Options{Interface: s.DSRIf, Threads: n, Batch: min(s.MultiAccept, dsr.MaxBatch),
-		Announce: s.DSRAnnounce, Logf: d.Logf})
+		Announce: s.DSRAnnounce, Mode: dsr.Mode(s.DSRMode), Pin: s.DSRPin, Logf: d.Logf})
 	if err != nil {
 		return fmt.Errorf("direct server return: %w", err)
 	}
@@ -155,8 +155,10 @@ func same(a, b *dsr.Config) bool {
 // at the moment when a frame arrives.
 func (x *direct) wanted() (dsr.Config, error) {
 	d, s := x.d, x.d.store.Get()
-	c := dsr.Config{VIPs: []dsr.VIP{x.vip}, HashPort: s.Rules.RoundRobin,
-		Permit: func(client netip.Addr) bool { return d.acl.Permits(d.store.Get().ClientACL, client) }}
+	c := dsr.Config{VIPs: []dsr.VIP{x.vip}, HashPort: s.Rules.RoundRobin}
+	if len(d.acl.Entries(s.ClientACL)) > 0 { // an empty list permits everybody; who need not be asked are forwarded in the kernel
+		c.Permit = func(client netip.Addr) bool { return d.acl.Permits(d.store.Get().ClientACL, client) }
+	}
 	for _, spec := range s.DSRVIPs {
 		v, err := dsr.ParseVIP(spec, dsr.Both)
 		if err != nil {
@@ -190,7 +192,7 @@ func (x *direct) sync() {
 // info is the engine for `engine`.
 func (x *direct) info() control.EngineInfo {
 	works, lacks := x.engine.Features()
-	e := control.EngineInfo{Name: "packet", Threads: x.engine.Threads(), Features: works}
+	e := control.EngineInfo{Name: string(x.engine.Mode()), Threads: x.engine.Threads(), Features: works}
 	for _, l := range lacks {
 		e.Passed = append(e.Passed, control.EnginePassed(l))
 	}

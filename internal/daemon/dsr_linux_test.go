@@ -109,7 +109,13 @@ func (i *island) who(addr string, clients ...string) string {
 }
 
 func TestDSR(t *testing.T) {
-	i := newIsland(t, "-O", "acl 1 permit 10.7.0.200", "-O", "tarpit_acl 1", "-O", "dsr_vip [fd07::100]:80", "-O", "dsr_announce on",
+	for mode, forwarder := range map[string]string{"auto": "tc", "packet": "packet"} {
+		t.Run(mode, func(t *testing.T) { testDSR(t, mode, forwarder) })
+	}
+}
+
+func testDSR(t *testing.T, mode, forwarder string) {
+	i := newIsland(t, "-O", "dsr_mode "+mode, "-O", "acl 1 permit 10.7.0.200", "-O", "tarpit_acl 1", "-O", "dsr_vip [fd07::100]:80", "-O", "dsr_announce on",
 		"10.7.0.100:80", "10.7.0.3", "10.7.0.4")
 	defer i.stop()
 	const vip = "10.7.0.100:80"
@@ -127,7 +133,7 @@ func TestDSR(t *testing.T) {
 	if got := i.tell("servers"); strings.Contains(got, "sx 0 ") {
 		t.Errorf("no traffic in %s", got)
 	}
-	if got := i.tell("engine"); !strings.HasPrefix(got, "engine packet\n") {
+	if got := i.tell("engine"); !strings.HasPrefix(got, "engine "+forwarder+"\n") {
 		t.Errorf("engine is %s", got)
 	}
 	if got := i.tell("json dsr_stats"); !strings.Contains(got, `"vip":"10.7.0.100:80/tcp"`) {
@@ -138,9 +144,9 @@ func TestDSR(t *testing.T) {
 	} else {
 		c.Close()
 	}
-	if want := "tarpit: 10.7.0.1 connects to 10.7.0.200 port 22"; !strings.Contains(i.stderr.String(), want) {
-		t.Errorf("nothing about the tarpit in %s", i.stderr)
-	}
+	await(t, "the tarpit in the log", func() bool {
+		return strings.Contains(i.stderr.String(), "tarpit: 10.7.0.1 connects to 10.7.0.200 port 22")
+	})
 
 	// What is about connections finds none, and does no harm.
 	for command, want := range map[string]string{

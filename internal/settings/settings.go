@@ -92,6 +92,8 @@ type Settings struct {
 
 	DSRVIPs     []string // dsr_vip, as given, in order; replaced, never appended in place
 	DSRAnnounce bool     // dsr_announce
+	DSRMode     string   // dsr_mode
+	DSRPin      string   // dsr_pin: directory for what forwards in the kernel; empty: it ends with the process
 
 	SSLCiphers         string
 	SSLSNIPath         string
@@ -115,6 +117,7 @@ func Default() Settings {
 		MultiAccept:        100,
 		ListenQueue:        500,
 		Spin:               SpinOff,
+		DSRMode:            "auto",
 		UDPTimeout:         time.Minute,
 		ConnectTimeout:     3 * time.Second, // pen(1) says 5; the program uses 3
 		SSLRenegotiateWait: time.Hour,
