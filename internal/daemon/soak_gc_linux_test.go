@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"fmt"
+	"os/exec"
+	"runtime"
+	"runtime/metrics"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestGarbage collects garbage all the time while wrk keeps the loops as busy as it can, and reports how long the
+// collector stopped them. With PEN_SOAK, on a machine that has nothing else to do, 5 ms are the limit; in a run among
+// others the scheduler of a full machine decides.
+func TestGarbage(t *testing.T) {
+	need(t, "nginx", "wrk")
+	length := max(time.Second, soakFor(t))
+	eachEngine(t, func(t *testing.T, engine string) {
+		behind := nginx(t, t.TempDir(), "keepalive_requests 100000000;")
+		served(t, func(d *Daemon) {
+			load := exec.Command("wrk", "-t", "1", "-c", "50", "-d", fmt.Sprint(int(length.Seconds()))+"s", "http://"+d.ListenSpec()+"/who")
+			var out strings.Builder
+			load.Stdout = &out
+			if err := load.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- load.Wait() }()
+			before, rounds := pauses(), 0
+			for done := false; !done; rounds++ {
+				runtime.GC()
+				select {
+				case err := <-ended:
+					if done = true; err != nil || strings.Contains(out.String(), "errors") {
+						t.Errorf("wrk: %v: %s", err, out.String())
+					}
+				case <-time.After(5 * time.Millisecond):
+				}
+			}
+			n, longest := before.since()
+			t.Logf("%d collections, %d stops, none longer than %v\n%s", rounds, n, longest, out.String())
+			if n == 0 {
+				t.Error("nothing was measured")
+			}
+			if longest > 5*time.Millisecond && soakFor(t) > 0 {
+				t.Errorf("the collector stopped the loops for up to %v", longest)
+			}
+		}, place127(), "-O", "engine "+engine, behind)
+	})
+}
+
+// stops are counts of the times that the collector has stopped everybody, by length.
+type stops metrics.Float64Histogram
+
+func pauses() *stops {
+	s := []metrics.Sample{{Name: "/sched/pauses/total/gc:seconds"}}
+	metrics.Read(s)
+	return (*stops)(s[0].Value.Float64Histogram())
+}
+
+// since is how many stops there were since s was taken, and a bound on the longest.
+func (s *stops) since() (n uint64, longest time.Duration) {
+	now := pauses()
+	for i, c := range now.Counts {
+		if c > s.Counts[i] {
+			n += c - s.Counts[i]
+			longest = time.Duration(now.Buckets[i+1] * float64(time.Second))
+		}
+	}
+	return n, longest
+}
