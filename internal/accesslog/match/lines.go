@@ -24,7 +24,7 @@ func (l *lines) next() (line []byte, err error) {
 	if errors.Is(err, bufio.ErrBufferFull) {
 		line, err = l.nextLong(line)
 	}
-	if err == io.EOF && len(line) > 0 {
+	if errors.Is(err, io.EOF) && len(line) > 0 {
 		err = nil // the last line has no newline; the end comes again
 	}
 	if err != nil {

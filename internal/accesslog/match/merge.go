@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"container/heap"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -124,7 +125,7 @@ func (m *merger) step() error {
 func (m *merger) advance(s *source) (bool, error) {
 	for {
 		line, err := s.lines.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return false, nil
 		}
 		if err != nil {
@@ -180,7 +181,7 @@ func (m *merger) readPen(t int64) error {
 	m.horizon = max(m.horizon, t)
 	for m.pen != nil && (m.options.All || m.penTime <= t+m.options.Jitter) {
 		line, err := m.pen.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			m.pen = nil
 			break
 		}
