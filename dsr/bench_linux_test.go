@@ -21,6 +21,7 @@ type bench struct {
 	servers     []*testnet.Host
 	ifs         []string // of client, pen and the servers
 	engine      *Engine
+	stop        func()
 	config      Config
 	mode        Mode
 	pin         string
@@ -83,17 +84,18 @@ func (b *bench) start(c Config) {
 	if err := b.pen.Do(func() (err error) { b.engine, err = Open(o); return }); err != nil {
 		b.t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- b.pen.Do(b.engine.Run) }()
-	b.t.Cleanup(func() {
-		b.engine.Stop()
+	e, done := b.engine, make(chan error, 1)
+	go func() { done <- b.pen.Do(e.Run) }()
+	b.stop = sync.OnceFunc(func() {
+		e.Stop()
 		if err := <-done; err != nil {
 			b.t.Error(err)
 		}
-		if err := b.engine.Close(); err != nil {
+		if err := e.Close(); err != nil {
 			b.t.Error(err)
 		}
 	})
+	b.t.Cleanup(b.stop)
 	b.configure(c)
 	if m := b.engine.Mode(); m != b.mode {
 		b.t.Fatalf("forwarded by %s, want %s", m, b.mode)

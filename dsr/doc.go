@@ -20,11 +20,13 @@
 //     are when the set changes.
 //   - [Engine] joins a Forwarder per thread with packet sockets, asks the servers for their Ethernet addresses, notices
 //     when one does not answer any more, and counts.
+//   - Where it can be loaded, a program in the kernel forwards in the place of the threads (bpf/dsr.c, [Mode]): by the
+//     same tables, with the same result for every frame, at a fraction of the cost. What it does not forward or drop
+//     goes on to the threads, as does everything while an access list has to be asked. Package bpf has it compiled.
 //
 // # Tables
 //
-// They are described such that another executor, a program in the kernel, can work from the same description: arrays
-// and maps of fixed-size keys and values without pointers.
+// Both executors work from one description: arrays and maps of fixed-size keys and values without pointers.
 //
 //	VIPs     hash   {address [16]byte, port u16, protocol u8, pad u8}  → VIP number u32, see vipKey
 //	slots    array  [65537] u16                                        → server number, 0xffff none

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,11 +20,15 @@ import (
 
 // An island is a link with a client, pen and two servers that have the virtual addresses on their loopback.
 type island struct {
-	t      *testing.T
-	client *testnet.Host
-	ctl    string
-	stderr *output
-	stop   func() // ends pen, and wants it to end well; to be deferred, for later it has been killed
+	t       *testing.T
+	client  *testnet.Host
+	pen     *testnet.Host
+	servers []*testnet.Host
+	args    []string
+	ctl     string
+	stderr  *output
+	process *exec.Cmd
+	stop    func() // ends pen, and wants it to end well; to be deferred, for later it has been killed
 }
 
 // newIsland starts pen there with args, as a user without rights.
@@ -36,8 +41,8 @@ func newIsland(t *testing.T, args ...string) *island {
 		cidr += fmt.Sprintf(" 10.7.0.%d/24", i)
 	}
 	i := &island{t: t, client: l.Host("client"), stderr: &output{}}
-	pen := l.Host("pen")
-	ports := []testnet.Port{{Host: i.client, CIDR: cidr}, {Host: pen, CIDR: "10.7.0.2/24 fd07::2/64"}}
+	i.pen = l.Host("pen")
+	ports := []testnet.Port{{Host: i.client, CIDR: cidr}, {Host: i.pen, CIDR: "10.7.0.2/24 fd07::2/64"}}
 	for n := range 2 {
 		h := l.Host(fmt.Sprint("server", n))
 		ports = append(ports, testnet.Port{Host: h, CIDR: fmt.Sprintf("10.7.0.%d/24 fd07::%d/64", 3+n, 3+n)})
@@ -45,6 +50,7 @@ func newIsland(t *testing.T, args ...string) *island {
 		h.SetSysctl("net.ipv4.conf.all.arp_announce", "2")
 		h.IP("addr", "add", "10.7.0.100/32", "dev", "lo")
 		h.IP("addr", "add", "fd07::100/128", "dev", "lo", "nodad")
+		i.servers = append(i.servers, h)
 		for _, addr := range []string{"10.7.0.100:80", "10.7.0.100:81", "[fd07::100]:80"} {
 			testnet.Serve(t, h.Listen("tcp", addr), func(_ context.Context, c *net.TCPConn) { fmt.Fprint(c, n) })
 		}
@@ -56,13 +62,26 @@ func newIsland(t *testing.T, args ...string) *island {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	i.ctl = filepath.Join(dir, "ctl")
-	cmd := pen.Exec(os.Args[0], append([]string{"-f", "-C", i.ctl, "-u", "nobody", "-O", "dsr_if " + eth}, args...)...)
+	i.args = append([]string{"-f", "-C", i.ctl, "-u", "nobody", "-O", "dsr_if " + eth}, args...)
+	i.start()
+	return i
+}
+
+// start starts pen and waits until it has found the servers.
+func (i *island) start() {
+	t := i.t
+	t.Helper()
+	cmd := i.pen.Exec(os.Args[0], i.args...)
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	cmd.Stderr = i.stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	i.process = cmd
 	i.stop = sync.OnceFunc(func() {
+		if cmd.ProcessState != nil {
+			return // killed
+		}
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil || strings.Contains(i.stderr.String(), "DATA RACE") {
 			t.Errorf("pen ended with %v: %s", err, i.stderr)
@@ -73,7 +92,6 @@ func newIsland(t *testing.T, args ...string) *island {
 		_, err := os.Stat(i.ctl)
 		return err == nil && strings.Count(i.tell("dsr_stats"), " alive ") == 2
 	})
-	return i
 }
 
 func (i *island) tell(command string) string {

@@ -1,0 +1,192 @@
+package dsr
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/penlb/pen/dsr/wire"
+	"github.com/penlb/pen/internal/testnet"
+)
+
+func bpffs(t *testing.T) string {
+	t.Helper()
+	testnet.Need(t, testnet.Root)
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// pinned are the names below the directory of the interface.
+func (b *bench) pinned() (names []string) {
+	list, err := os.ReadDir(filepath.Join(b.pin, b.ifs[1]))
+	if err != nil {
+		return nil
+	}
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// What another mode or another interface has left makes no difference, nor does it stay.
+func TestStalePinsAreReplaced(t *testing.T) {
+	b := newBench(t, usual)
+	b.pin = bpffs(t)
+	at := netip.AddrPortFrom(b.vip, 80)
+	b.serve(at, sayName)
+	first := ""
+	for _, mode := range []Mode{TC, XDPGeneric, TC, Packet} {
+		b.mode = mode
+		b.start(Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all(b.serverAddr)})
+		now := b.name(b.clients[0], at)
+		if first == "" {
+			first = now
+		}
+		if now != first {
+			t.Errorf("%s: server %s, was %s", mode, now, first)
+		}
+		if got := b.pinned(); slices.Contains(got, string(mode)) != (mode != Packet) || len(got) != 0 && len(got) != 5 {
+			t.Errorf("%s: pinned %v", mode, got)
+		}
+		b.stop()
+		if c, err := b.dial(netip.Addr{}, at); (err == nil) != (mode != Packet) {
+			t.Errorf("%s, without an engine: %v", mode, err)
+		} else if err == nil {
+			c.Close()
+		}
+	}
+	// An interface that is made again has the name of the one before.
+	b.mode = TC
+	b.start(Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all(b.serverAddr)})
+	b.stop()
+	o := Options{Interface: b.ifs[0], Mode: TC, Pin: b.pin}
+	if err := os.Rename(filepath.Join(b.pin, b.ifs[1]), filepath.Join(b.pin, o.Interface)); err != nil {
+		t.Fatal(err)
+	}
+	err := b.client.Do(func() error {
+		p, err := openPins(&o, TC, 1<<20)
+		if err == nil && p.kept() {
+			t.Error("took over what belongs to another interface")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.pin = t.TempDir(); b.pen.Do(func() error { _, err := openPins(&Options{Pin: b.pin}, TC, 1); return err }) == nil {
+		t.Error("pinned outside a BPF file system")
+	}
+}
+
+// A change of a thousand servers takes no time, and no datagram is lost meanwhile.
+func TestManyServersChange(t *testing.T) {
+	for _, mode := range []Mode{TC, XDPGeneric} {
+		t.Run(string(mode), func(t *testing.T) { testManyServersChange(t, mode) })
+	}
+}
+
+func testManyServersChange(t *testing.T, mode Mode) {
+	const many = 1000
+	const limit = 500 * time.Millisecond // twenty times what it takes without race detector on a machine that is idle
+	b := newBench(t, setting{true, mode})
+	at := netip.AddrPortFrom(b.vip, 53)
+	for _, h := range b.servers {
+		pc := h.ListenPacket("udp", at.String())
+		go func() {
+			room := make([]byte, 100)
+			for {
+				n, from, err := pc.ReadFrom(room)
+				if err != nil {
+					return
+				}
+				_, _ = pc.WriteTo(room[:n], from)
+			}
+		}()
+	}
+	config := Config{VIPs: []VIP{{b.vip, 53, UDP}}, Servers: b.all(b.serverAddr), HashPort: true}
+	b.start(config)
+	// The others are addresses more of the same machines.
+	var news []neighbour
+	found := b.engine.Stats().Servers
+	for i := len(config.Servers); i < many; i++ {
+		s := Server{Addr: netip.AddrFrom4([4]byte{10, 7, byte(1 + i>>8), byte(i)}), ID: i}
+		config.Servers = append(config.Servers, s)
+		news = append(news, neighbour{wire.AddrFrom(s.Addr), found[i%len(found)].MAC})
+	}
+	if err := b.engine.Configure(config); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range news {
+		b.engine.news <- n
+	}
+	b.await("a thousand servers", func() bool {
+		return !slices.ContainsFunc(b.engine.Stats().Servers, func(s ServerStats) bool { return !s.Alive })
+	})
+
+	var asked, lost atomic.Int64
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	for range 4 {
+		c, err := b.client.Dial("udp", at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients.Go(func() {
+			defer c.Close()
+			room := make([]byte, 100)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				n := asked.Add(1)
+				_ = c.SetDeadline(time.Now().Add(time.Second))
+				if _, err := fmt.Fprint(c, n); err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := c.Read(room); err != nil {
+					lost.Add(1)
+				}
+			}
+		})
+	}
+	var took []time.Duration
+	for i := range 20 {
+		c := config
+		c.Servers = config.Servers[:many-i%2]
+		begin := time.Now()
+		if err := b.engine.Configure(c); err != nil {
+			t.Error(err)
+		}
+		took = append(took, time.Since(begin))
+	}
+	close(stop)
+	clients.Wait()
+	slices.Sort(took)
+	t.Logf("%d datagrams; a change takes %v, at most %v", asked.Load(), took[len(took)/2], took[len(took)-1])
+	if took[len(took)/2] > limit {
+		t.Errorf("a change takes %v", took[len(took)/2])
+	}
+	if asked.Load() < 100 || lost.Load() > 0 {
+		t.Errorf("%d of %d datagrams lost", lost.Load(), asked.Load())
+	}
+}
