@@ -72,15 +72,14 @@ func (w *Worker) poolOf(a netip.Addr) *pool {
 // takeUp is an up-socket for s that is free for l. Errors: EMFILE if there are no more sockets to be had, EHOSTUNREACH
 // if no way to the server is known, else those of opening one.
 func (w *Worker) takeUp(s *session, l *lane, st *settings.Settings) (int32, error) {
-	if !w.source(l, st) {
-		return 0, syscall.EHOSTUNREACH
-	}
 	theirs, err := w.disguised(s, l, st)
 	switch {
 	case err != nil:
 		return 0, err
 	case theirs:
 		return w.openDisguised(s, l)
+	case !w.source(l, st):
+		return 0, syscall.EHOSTUNREACH
 	case st.UDPConnected:
 		return w.openUp(nil, l)
 	}
