@@ -245,6 +245,8 @@ func (e *Engine) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
+	e.collect()
+	e.counts = e.counts[:e.opts.Threads] // those of the kernel go with its maps
 	return e.nic.close()
 }
 
