@@ -9,9 +9,10 @@ type Packets struct {
 	Servers   []netip.Addr
 }
 
-// ForwardsPackets reports whether f can do direct server return. Of ours, one is enough: the engine plays no part.
+// ForwardsPackets reports whether f can do direct server return. Of ours, it is those with a mode: the engine plays no
+// part.
 func (f *Found) ForwardsPackets() bool {
-	return f.Name == Direct || f.Name == "pen-epoll" || f.Name == "pen-classic"
+	return f.Name == Direct || f.Mode != "" || f.Name == "pen-classic"
 }
 
 // PacketCommand is the command line of f. It is empty for Direct.
@@ -21,7 +22,7 @@ func (f *Found) PacketCommand(p *Packets) []string {
 	}
 	argv := []string{f.Path, "-f", "-U", "-O", "dsr_if " + p.Interface}
 	if f.Ours {
-		argv = append(argv, "-O", "threads 1")
+		argv = append(argv, "-O", "threads 1", "-O", "dsr_mode "+f.Mode)
 	}
 	argv = append(argv, p.VIP.String())
 	for _, s := range p.Servers {

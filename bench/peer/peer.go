@@ -23,10 +23,12 @@ type Peer struct {
 	StreamsOnly bool
 	// PlainOnly marks who does not speak TLS.
 	PlainOnly bool
-	program   string // name in PATH, or path; empty: no program of its own
-	version   func(path string) string
-	config    func(*Setup) string
-	argv      func(*Setup) []string // after the program's path
+	// Mode is who forwards packets (dsr_mode); not empty for a peer that does nothing else.
+	Mode    string
+	program string // name in PATH, or path; empty: no program of its own
+	version func(path string) string
+	config  func(*Setup) string
+	argv    func(*Setup) []string // after the program's path
 }
 
 // Setup is what a proxy is started with.
@@ -48,6 +50,7 @@ func All() []Peer {
 	return []Peer{
 		{Name: Direct, Title: "no proxy", PlainOnly: true},
 		ours("uring"), ours("epoll"), ours("portable"),
+		forwarder("packet"), forwarder("tc"), forwarder("xdp-generic"),
 		{
 			Name: "pen-classic", Title: "pen 0.34", program: "/usr/bin/pen", version: embedded,
 			argv: func(s *Setup) []string {
@@ -88,6 +91,11 @@ func ours(engine string) Peer {
 			return s.pen("-f", "-r", "-O", "engine "+engine)
 		},
 	}
+}
+
+// forwarder is pen for direct server return.
+func forwarder(mode string) Peer {
+	return Peer{Name: "pen-" + mode, Title: "pen, " + mode, Ours: true, Mode: mode, program: "bin/pen", version: built}
 }
 
 // Found is a peer as it is on this machine.

@@ -19,7 +19,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range All() {
-		if p.PlainOnly {
+		if p.PlainOnly || p.Mode != "" {
 			continue
 		}
 		for _, cert := range []string{"", path} {

@@ -11,7 +11,7 @@ import (
 func TestUDP(t *testing.T) {
 	t.Parallel()
 	for _, p := range All() {
-		if p.Name == Direct || p.StreamsOnly {
+		if p.Name == Direct || p.StreamsOnly || p.Mode != "" {
 			continue
 		}
 		for _, udp := range []bool{false, true} {

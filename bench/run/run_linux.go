@@ -71,7 +71,7 @@ func (r *runner) scenario(ctx context.Context, s *scenario.Scenario) (report.Sce
 	for i := range r.Peers {
 		p := &r.Peers[i]
 		// Without a proxy there is no memory to look at.
-		if p.Missing != "" || p.Name == peer.Direct && s.MemoryOnly() || s.Datagrams() && p.StreamsOnly || s.TLS() && p.PlainOnly {
+		if p.Missing != "" || p.Mode != "" || p.Name == peer.Direct && s.MemoryOnly() || s.Datagrams() && p.StreamsOnly || s.TLS() && p.PlainOnly {
 			continue
 		}
 		peers = append(peers, p)
