@@ -384,7 +384,11 @@ type Lack struct{ Name, Reason string }
 func (e *Engine) Features() (works []string, lacks []Lack) {
 	works, lacks = e.nic.features()
 	if _, why := e.forwards(); why != "" {
-		lacks = append(lacks, Lack{string(e.opts.Mode), why})
+		wanted := e.opts.Mode
+		if wanted == Auto {
+			wanted = TC
+		}
+		lacks = append(lacks, Lack{string(wanted), why})
 	}
 	return works, lacks
 }

@@ -1,11 +1,13 @@
 package dsr
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,8 +91,63 @@ func TestStalePinsAreReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.pin = t.TempDir(); b.pen.Do(func() error { _, err := openPins(&Options{Pin: b.pin}, TC, 1); return err }) == nil {
-		t.Error("pinned outside a BPF file system")
+}
+
+func TestModesThatCannotBe(t *testing.T) {
+	b := newBench(t, usual)
+	elsewhere := t.TempDir()
+	for _, tt := range []struct {
+		mode Mode
+		pin  string
+		want string
+	}{
+		{XDP, "", "xdp on " + b.ifs[1] + ": driver veth: "},
+		{TC, elsewhere, "not in a BPF file system"},
+		{Auto, elsewhere, "not in a BPF file system"},
+		{Packet, elsewhere, "not in a BPF file system"},
+	} {
+		o := Options{Interface: b.ifs[1], Threads: 1, Batch: 1, Mode: tt.mode, Pin: tt.pin, Logf: b.log.printf}
+		err := b.pen.Do(func() error {
+			e, err := Open(o)
+			if err == nil {
+				err = errors.Join(errors.New("it can"), e.Close())
+			}
+			return err
+		})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %s", tt.mode, err, tt.want)
+		}
+	}
+}
+
+// Where clients have to be asked for, user space forwards, and back.
+func TestAccessListNeedsUserSpace(t *testing.T) {
+	for _, mode := range []Mode{TC, XDPGeneric} {
+		b := newBench(t, setting{true, mode})
+		at := netip.AddrPortFrom(b.vip, 80)
+		b.serve(at, sayName)
+		c := Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all(b.serverAddr)}
+		b.start(c)
+		first := b.name(b.clients[0], at)
+		permit := c
+		permit.Permit = func(netip.Addr) bool { return true }
+		for _, step := range []struct {
+			config Config
+			want   Mode
+		}{{permit, Packet}, {c, mode}} {
+			b.configure(step.config)
+			if got := b.engine.Mode(); got != step.want {
+				t.Errorf("%s: now %s, want %s", mode, got, step.want)
+			}
+			if got := b.name(b.clients[0], at); got != first {
+				t.Errorf("%s: server %s, was %s", mode, got, first)
+			}
+			_, lacks := b.engine.Features()
+			if told := len(lacks) == 1 && lacks[0].Name == string(mode); told != (step.want == Packet) {
+				t.Errorf("%s: lacks %v", mode, lacks)
+			}
+		}
+		b.stop()
 	}
 }
 

@@ -3,7 +3,6 @@ package dsr
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -65,9 +64,13 @@ func (w *wired) openKernel(o *Options) (before []member, err error) {
 		w.passed = append(w.passed, Lack{string(mode), err.Error()})
 		o.Logf("dsr: %s unavailable (%v); using packet sockets", mode, err)
 	}
-	if o.Pin != "" {
-		// What an earlier process has left must not forward beside us.
-		err = (&pins{dir: filepath.Join(o.Pin, o.Interface)}).remove()
+	if o.Pin == "" {
+		return nil, nil
+	}
+	// What an earlier process has left must not forward beside us.
+	p, err := pinsOf(o)
+	if err == nil {
+		err = p.remove()
 	}
 	return nil, err
 }

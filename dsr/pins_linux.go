@@ -28,14 +28,10 @@ func openPins(o *Options, mode Mode, index int) (*pins, error) {
 	if o.Pin == "" {
 		return &pins{}, nil
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(o.Pin, &st); err != nil {
-		return nil, fmt.Errorf("pin in %s: %w", o.Pin, err)
+	p, err := pinsOf(o)
+	if err != nil {
+		return nil, err
 	}
-	if uint32(st.Type) != unix.BPF_FS_MAGIC {
-		return nil, fmt.Errorf("pin in %s: not in a BPF file system (mount -t bpf bpf /sys/fs/bpf)", o.Pin)
-	}
-	p := &pins{dir: filepath.Join(o.Pin, o.Interface)}
 	if l, err := link.LoadPinnedLink(p.path(mode), nil); err == nil {
 		if attachedTo(l) == index && current(p.dir) {
 			p.link = l
@@ -61,6 +57,18 @@ func (p *pins) close() error {
 		return nil
 	}
 	return l.Close()
+}
+
+// pinsOf is the directory for o, which need not be there.
+func pinsOf(o *Options) (*pins, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(o.Pin, &st); err != nil {
+		return nil, fmt.Errorf("pin in %s: %w", o.Pin, err)
+	}
+	if uint32(st.Type) != unix.BPF_FS_MAGIC {
+		return nil, fmt.Errorf("pin in %s: not in a BPF file system (mount -t bpf bpf /sys/fs/bpf)", o.Pin)
+	}
+	return &pins{dir: filepath.Join(o.Pin, o.Interface)}, nil
 }
 
 func (p *pins) path(mode Mode) string { return filepath.Join(p.dir, string(mode)) }
