@@ -392,15 +392,3 @@ func (e *Engine) Features() (works []string, lacks []Lack) {
 	}
 	return works, lacks
 }
-
-// Mode is who forwards now: a mode other than Auto.
-func (e *Engine) Mode() Mode {
-	m, _ := e.forwards()
-	return m
-}
-
-func (e *Engine) forwards() (Mode, string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.nic.mode(&e.config)
-}

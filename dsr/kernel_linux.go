@@ -56,7 +56,7 @@ const (
 )
 
 // newKernel loads the program of mode. pins is the directory that keeps its maps beyond this process; empty: none does.
-func newKernel(mode Mode, pins string) (k *kernel, err error) {
+func newKernel(mode Mode, pins string) (_ *kernel, err error) {
 	read := bpf.TC
 	if mode != TC {
 		read = bpf.XDP
@@ -77,7 +77,7 @@ func newKernel(mode Mode, pins string) (k *kernel, err error) {
 			m.Pinning = ebpf.PinByName
 		}
 	}
-	k = &kernel{mode: mode}
+	k := &kernel{mode: mode}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, k.close())

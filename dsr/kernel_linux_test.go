@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -117,6 +118,31 @@ func TestModesThatCannotBe(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %s", tt.mode, err, tt.want)
 		}
+	}
+}
+
+// Without rights there is a reason, and no program.
+func TestNoRights(t *testing.T) {
+	testnet.Need(t, testnet.Root)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var had [2]unix.CapUserData
+	if err := unix.Capget(&header, &had[0]); err != nil {
+		t.Fatal(err)
+	}
+	none := had
+	none[0].Effective, none[1].Effective = 0, 0
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []Mode{TC, XDPGeneric} {
+		if _, err := newKernel(mode, ""); !errors.Is(err, unix.EPERM) {
+			t.Errorf("%s: %v, want EPERM", mode, err)
+		}
+	}
+	if err := unix.Capset(&header, &had[0]); err != nil {
+		t.Fatal(err)
 	}
 }
 

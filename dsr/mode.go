@@ -11,3 +11,15 @@ const (
 	XDP        Mode = "xdp"         // the same in the driver of a physical network card; Linux 5.18
 	XDPGeneric Mode = "xdp-generic" // the same before the stack, on any interface; Linux 5.18
 )
+
+// Mode is who forwards now: a mode other than Auto.
+func (e *Engine) Mode() Mode {
+	m, _ := e.forwards()
+	return m
+}
+
+func (e *Engine) forwards() (Mode, string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.nic.mode(&e.config)
+}
