@@ -7,6 +7,7 @@
 package peer
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -49,7 +50,7 @@ const Direct = "direct"
 func All() []Peer {
 	return []Peer{
 		{Name: Direct, Title: "no proxy", PlainOnly: true},
-		ours("uring"), ours("epoll"), ours("portable"),
+		ours("uring"), ours("epoll"), ours("portable"), spinning("uring", 100),
 		forwarder("packet"), forwarder("tc"), forwarder("xdp-generic"),
 		{
 			Name: "pen-classic", Title: "pen 0.34", program: "/usr/bin/pen", version: embedded,
@@ -84,13 +85,20 @@ func (s *Setup) pen(options ...string) []string {
 	return append(options, "-x", strconv.Itoa(s.Conns), "-c", strconv.Itoa(2*s.Conns), s.Listen.String(), s.Backend.String())
 }
 
-func ours(engine string) Peer {
+func ours(engine string, options ...string) Peer {
 	return Peer{
 		Name: "pen-" + engine, Title: "pen, " + engine, Ours: true, program: "bin/pen", version: built,
 		argv: func(s *Setup) []string {
-			return s.pen("-f", "-r", "-O", "engine "+engine)
+			return s.pen(append([]string{"-f", "-r", "-O", "engine " + engine}, options...)...)
 		},
 	}
+}
+
+// spinning is pen that polls for some time before it sleeps.
+func spinning(engine string, microseconds int) Peer {
+	p := ours(engine, "-O", fmt.Sprint("spin ", microseconds))
+	p.Name, p.Title = "pen-spin", fmt.Sprintf("pen, %s, spin %d", engine, microseconds)
+	return p
 }
 
 // forwarder is pen for direct server return.
