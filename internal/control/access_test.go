@@ -136,20 +136,20 @@ func TestOperatorOnly(t *testing.T) {
 	t.Parallel()
 	e, _, log := newEnv(t)
 	for _, trust := range []Trust{Remote, Local} {
-		for _, line := range []string{"control_dir /", "control_mode 0666 wheel", "check"} {
+		for _, line := range []string{"control_dir /", "control_mode 0666 wheel", "check", "tproxy_rules"} {
 			if reply, _ := e.execute(line, Position{Source: "ctl"}, trust); len(reply) > 0 {
 				t.Errorf("%s: reply %q", line, reply)
 			}
 		}
 	}
-	if e.ControlDir != "" || e.ControlMode != 0 || e.ControlGroup != "" || e.CheckOnly {
+	if e.ControlDir != "" || e.ControlMode != 0 || e.ControlGroup != "" || e.CheckOnly || e.RulesOnly {
 		t.Errorf("in effect: %q %o %q %v", e.ControlDir, e.ControlMode, e.ControlGroup, e.CheckOnly)
 	}
-	if n := strings.Count(log.String(), "only the command line may say so"); n != 6 {
+	if n := strings.Count(log.String(), "only the command line may say so"); n != 8 {
 		t.Errorf("%d refusals in the log: %s", n, log)
 	}
-	do(e, "control_dir /d", "control_mode 0660 wheel", "check")
-	if e.ControlDir != "/d" || e.ControlMode != 0o660 || e.ControlGroup != "wheel" || !e.CheckOnly {
+	do(e, "control_dir /d", "control_mode 0660 wheel", "check", "tproxy_rules")
+	if e.ControlDir != "/d" || e.ControlMode != 0o660 || e.ControlGroup != "wheel" || !e.CheckOnly || !e.RulesOnly {
 		t.Errorf("from the command line: %q %o %q %v", e.ControlDir, e.ControlMode, e.ControlGroup, e.CheckOnly)
 	}
 	for _, line := range []string{"control_mode", "control_mode rw", "control_mode 0", "control_mode 1777", "control_mode 8"} {
