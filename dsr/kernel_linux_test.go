@@ -273,3 +273,27 @@ func testManyServersChange(t *testing.T, mode Mode) {
 		t.Errorf("%d of %d datagrams lost", lost.Load(), asked.Load())
 	}
 }
+
+// An address that this machine has, against the rules, still works for whoever is not forwarded.
+func TestNobodyIsLockedOut(t *testing.T) {
+	testnet.Need(t, testnet.Root)
+	b := newBoard(t, 1)
+	for _, k := range b.mirror.kernels {
+		if err := k.publish(b.tables, b.hood.members); err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			machine []wire.Addr
+			other   result
+		}{{nil, dropped}, {[]wire.Addr{web}, passed}} {
+			if err := k.setVIPs(b.config.VIPs, tt.machine); err != nil {
+				t.Fatal(err)
+			}
+			for port, want := range map[uint16]result{80: redirected, 22: tt.other} {
+				if r, _, err := k.run(segment(client, web, 1, port, wire.FlagSYN)); err != nil || r != want {
+					t.Errorf("%s: port %d, addresses %v: result %d, %v, want %d", k.mode, port, tt.machine, r, err, want)
+				}
+			}
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/penlb/pen/dsr/wire"
 	"github.com/penlb/pen/internal/testnet"
 )
 
@@ -72,11 +73,27 @@ func (m *mirror) check(tb testing.TB, t *tables, members []member, frame []byte,
 			tb.Fatalf("%s: %x\nforwarder: %x", k.mode, got, out)
 		case r != redirected && !bytes.Equal(got, frame):
 			tb.Fatalf("%s: changed a frame that it does not forward", k.mode)
+		case r == passed && v >= DropTruncated && toVIP(t, frame):
+			tb.Fatalf("%s: passed on what is dropped as %s\n%x", k.mode, causes[v], frame)
 		case r != passed && k.verdict(v) != before+1:
 			tb.Fatalf("%s: not counted as %d %s\n%x", k.mode, v, causes[v], frame)
 		}
 	}
 	m.last = t
+}
+
+// toVIP reports whether a well-formed frame is for us and a VIP, and not about neighbours.
+func toVIP(t *tables, frame []byte) bool {
+	var p wire.Packet
+	if wire.Decode(frame, &p) != nil || wire.Ethernet(frame).Dst() != t.mac {
+		return false
+	}
+	if p.Proto == wire.ProtoICMPv6 && p.End-p.L4 >= wire.ICMPLen &&
+		(frame[p.L4] == wire.ICMPv6Solicit || frame[p.L4] == wire.ICMPv6Advertise) {
+		return false
+	}
+	_, ok := t.vips[vipKey{Addr: p.Dst, Proto: anyOf}]
+	return ok
 }
 
 func (k *kernel) verdict(v Verdict) (n uint64) {
