@@ -14,7 +14,11 @@ import (
 type Rules struct {
 	watch *exec.Cmd
 	life  *os.File // the watch sees it closed when we end
+	plan  *Plan
 }
+
+// Coarse reports whether the kernel lacked what finer rules take, see [Plan].
+func (r *Rules) Coarse() bool { return r.plan.Coarse }
 
 // Apply puts p in place, until Close or, by a process that stays behind as root and waits for nothing else, the end of
 // this one: neither -u, nor a jail, nor a kill leaves the rules behind. Where both were killed the next Apply begins
@@ -57,7 +61,7 @@ func (p *Plan) guard() (*Rules, error) {
 		life.Close()
 		return nil, err
 	}
-	return &Rules{watch, life}, nil
+	return &Rules{watch, life, p}, nil
 }
 
 // Close takes the rules away.

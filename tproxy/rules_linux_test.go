@@ -42,6 +42,9 @@ func TestApply(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			if r.Coarse() != coarse {
+				t.Errorf("coarse: %v, want %v", r.Coarse(), coarse)
+			}
 			if !p.placed() {
 				t.Error("not in place")
 			}

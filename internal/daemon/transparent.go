@@ -67,6 +67,10 @@ func (d *Daemon) openRules() (err error) {
 	if err != nil {
 		return fmt.Errorf("tproxy_setup: %w", err)
 	}
+	if d.rules != nil && d.rules.Coarse() {
+		d.Logf("tproxy_setup: the kernel lacks the socket expression of nft: all that servers send from their ports to other " +
+			"machines comes to pen; servers that are added later need a restart")
+	}
 	return nil
 }
 
