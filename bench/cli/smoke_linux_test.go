@@ -69,6 +69,8 @@ func TestSmoke(t *testing.T) {
 		{Name: "up", Groups: []load.Group{{Name: "up", Kind: load.Up, Conns: 2}}},
 		{Name: "mixed", Groups: []load.Group{ping, short, {Name: "slow", Kind: load.Down, Conns: 2, Rate: 1e6}}},
 		{Name: "udp", Groups: []load.Group{{Name: "ask", Kind: load.Ask, Conns: 4, Request: 64, Reply: 64}}},
+		{Name: "udp-hot", Groups: []load.Group{{Name: "ask", Kind: load.Ask, Conns: 2, Depth: 8, Request: 64, Reply: 64}}},
+		{Name: "udp-setup", Groups: []load.Group{{Name: "ask", Kind: load.AskOnce, Conns: 4, Request: 64, Reply: 64}}},
 		{Name: "idle", Groups: []load.Group{{Name: "idle", Kind: load.Idle, Conns: 20, Request: 64, Reply: 64}}},
 	}
 	var log bytes.Buffer
@@ -97,7 +99,7 @@ func checkSample(t *testing.T, name string, s *report.Sample, proxy bool) {
 			t.Errorf("%s: group %s moved %d bytes, %d errors", name, g.Name, g.Bytes, g.Errors)
 		}
 		switch g.Kind {
-		case load.Ping, load.Short:
+		case load.Ping, load.Short, load.Ask, load.AskOnce:
 			if g.Done == 0 || g.P50 <= 0 || g.P99 < g.P50 || g.Max < g.P999 {
 				t.Errorf("%s: %+v", name, g)
 			}

@@ -41,6 +41,7 @@ type backend struct {
 	conns     []answer // by descriptor
 	buf       []byte
 	zeros     []byte
+	counted   uint64 // datagrams without an answer
 }
 
 // Serve listens on addr (port 0: any), writes the address and a newline to ready, and answers until standard input

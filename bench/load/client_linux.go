@@ -53,6 +53,9 @@ type client struct {
 	began    time.Duration // of the window
 	nextPace time.Duration
 	nextAsk  time.Duration
+	fresh    uint32 // sources that AskOnce has used
+	flood    int32  // the connection of Flood; 0: none
+	asked    uint64 // the number of the last tally
 }
 
 // Generate runs spec: it opens the connections, writes Ready to out, loads without counting until a byte arrives on
@@ -160,7 +163,7 @@ func (c *client) advance() error {
 		c.nextPace = now + paceEvery
 		return c.readPaced(now)
 	}
-	return nil
+	return c.sendFlood()
 }
 
 // patience is how long the client may wait for an event.
@@ -179,6 +182,9 @@ func (c *client) patience() time.Duration {
 		if len(c.paced) > 0 {
 			limit = min(limit, c.nextPace-now)
 		}
+	}
+	if c.flood > 0 {
+		limit = 0
 	}
 	if c.asksDatagrams() {
 		limit = min(limit, askEvery)
@@ -199,14 +205,17 @@ func (c *client) command() error {
 	if c.phase != running {
 		return errors.New("told to start at the wrong time")
 	}
+	for _, g := range c.groups {
+		g.reset()
+	}
+	if err := c.startFlood(); err != nil {
+		return err
+	}
 	if err := c.say(Started); err != nil {
 		return err
 	}
 	c.phase = counting
 	c.began = c.now()
-	for _, g := range c.groups {
-		g.reset()
-	}
 	return nil
 }
 
@@ -219,6 +228,9 @@ func (c *client) say(line string) error {
 
 // finish ends the window and writes the Result.
 func (c *client) finish(now time.Duration) error {
+	if err := c.endFlood(); err != nil {
+		return err
+	}
 	if err := c.say(Stopped); err != nil {
 		return err
 	}
@@ -264,7 +276,7 @@ func (c *client) open(now time.Duration) error {
 func (c *client) openingFailed(why string) error {
 	total := 0
 	for i := range c.spec.Groups {
-		if c.spec.Groups[i].Kind != Short {
+		if !c.groups[i].short() {
 			total += c.spec.Groups[i].Conns
 		}
 	}

@@ -15,6 +15,8 @@ const (
 	awaiting             // a request is out, and its reply incomplete
 	parked               // open and without a request
 	streaming            // Down and Up
+	several              // Ask with a Depth
+	flooding             // Flood
 )
 
 // conn is one connection of a group.
@@ -27,6 +29,7 @@ type conn struct {
 	state   connState
 	first   bool // its first request, the one that counts as opening
 	waiting bool // awaiting, and the request not wholly sent
+	flights []flight
 }
 
 // errorsAllowed is how many connections may fail in a row before the client gives up.
@@ -35,7 +38,10 @@ const errorsAllowed = 1000
 // connect starts a connection for a request that is due at due.
 func (c *client) connect(g *group, due time.Duration) error {
 	open := streamSocket
-	if g.Kind == Ask {
+	switch {
+	case g.Kind == AskOnce:
+		open = c.freshSocket
+	case g.datagrams():
 		open = datagramSocket
 	}
 	fd, err := open()
@@ -61,10 +67,13 @@ func (c *client) startGroup(g *group) error {
 	if g.asks() {
 		g.schedule = newSchedule(now, g.Rate)
 	}
-	if g.Kind == Short {
+	if g.short() {
 		for range g.Conns {
 			g.free = append(g.free, -1)
 		}
+	}
+	if g.Kind == Flood {
+		return c.openFlood(g)
 	}
 	if !g.asks() || g.schedule.open() {
 		return nil
@@ -96,6 +105,9 @@ func (c *client) begin(g *group, fd int32, due time.Duration) error {
 		return c.connect(g, due)
 	}
 	k := &c.conns[fd]
+	if g.Depth > 1 {
+		return c.beginSeveral(fd, k)
+	}
 	k.due, k.sent, k.got, k.state = due, 0, 0, awaiting
 	return c.send(fd, k)
 }
@@ -123,6 +135,10 @@ func (c *client) handle(fd int32, events uint32) error {
 		return nil // closed by an earlier event of the same batch
 	case streaming:
 		return c.stream(fd, k)
+	case several:
+		return c.receiveSeveral(fd, k)
+	case flooding:
+		return nil
 	case connecting:
 		if events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 {
 			return c.fail(fd, k, pending(fd))
@@ -130,7 +146,7 @@ func (c *client) handle(fd int32, events uint32) error {
 		if events&writable == 0 {
 			return nil
 		}
-		if !k.group.asks() && k.group.Kind != Idle {
+		if !k.group.asks() && k.group.Kind != Idle && k.group.Kind != Flood {
 			return c.startStream(fd, k)
 		}
 		k.state = awaiting
@@ -168,7 +184,7 @@ func (c *client) receive(fd int32, k *conn) error {
 			}
 			return c.fail(fd, k, errno)
 		}
-		if k.group.Kind == Ask && k.state != awaiting {
+		if k.group.datagrams() && k.state != awaiting {
 			continue // an answer that came too late
 		}
 		if n == 0 || k.state == parked {
@@ -198,7 +214,7 @@ func (c *client) complete(fd int32, k *conn) error {
 	}
 	g.record(now - k.due)
 	g.done++
-	if g.Kind == Short {
+	if g.short() {
 		closeFD(fd)
 		*k = conn{}
 		fd = -1
@@ -223,7 +239,7 @@ func (c *client) follow(g *group, fd int32, now time.Duration) error {
 // fail ends a broken connection. While connections are opened that is fatal, later another one takes its place.
 func (c *client) fail(fd int32, k *conn, errno syscall.Errno) error {
 	g := k.group
-	if g.Kind == Ask && errno == syscall.ECONNREFUSED {
+	if g.datagrams() && errno == syscall.ECONNREFUSED {
 		return nil // what this was the end of is asked again
 	}
 	idle, due := k.state == parked, k.due

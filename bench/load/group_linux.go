@@ -17,7 +17,7 @@ const (
 type group struct {
 	*Group
 	first    []byte   // what each connection sends first, and Ping and Short always
-	free     []int32  // open loop: connections of Ping without a request; for Short: slots, all of them -1
+	free     []int32  // open loop: connections of Ping without a request; for Short and AskOnce: slots, all of them -1
 	schedule schedule // of an open loop
 	latency  *hdrhistogram.Histogram
 	unopened int
@@ -25,6 +25,7 @@ type group struct {
 
 	// reset at the start of the window
 	done, bytes, errors, late uint64
+	sent, counted             uint64 // of Flood: datagrams since, and those that the backend had counted then
 }
 
 func newGroup(spec *Group) *group {
@@ -34,18 +35,23 @@ func newGroup(spec *Group) *group {
 		free:    make([]int32, 0, spec.Conns),
 		latency: hdrhistogram.New(histogramLowest, histogramHighest, histogramDigits),
 	}
-	if spec.Kind != Short {
+	if !g.short() {
 		g.unopened = spec.Conns
 	}
 	return g
 }
 
 // asks reports whether the connections of g make requests, so that they are due, late and free.
-func (g *group) asks() bool { return g.Kind == Ping || g.Kind == Short || g.Kind == Ask }
+func (g *group) asks() bool {
+	return g.Kind == Ping || g.Kind == Short || g.Kind == Ask || g.Kind == AskOnce
+}
+
+// short reports whether each request of g has a connection of its own.
+func (g *group) short() bool { return g.Kind == Short || g.Kind == AskOnce }
 
 func (g *group) reset() {
 	g.latency.Reset()
-	g.done, g.bytes, g.errors, g.late = 0, 0, 0, 0
+	g.done, g.bytes, g.errors, g.late, g.sent = 0, 0, 0, 0, 0
 }
 
 func (g *group) record(d time.Duration) {

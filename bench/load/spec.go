@@ -23,6 +23,11 @@ const (
 	Up Kind = "up"
 	// Ask sends a request in a datagram, awaits the answer, and starts again from the same port.
 	Ask Kind = "ask"
+	// AskOnce sends a request in a datagram from an address and port that nobody has used before, awaits the answer, and
+	// starts again from the next.
+	AskOnce Kind = "ask-once"
+	// Flood sends datagrams without end, which nobody answers, and counts those that reach the backend.
+	Flood Kind = "flood"
 	// Packets sends frames that nobody answers, each of the group's connections in turn; see PacketSpec.
 	Packets Kind = "packets"
 	// Idle makes one request per connection before the measurement and then only keeps the connection.
@@ -44,9 +49,11 @@ type Group struct {
 	Name    string
 	Kind    Kind
 	TLS     TLS // Plain, or the same for all groups; then Short, Down, Up and Idle, and no Rate
-	Conns   int // connections; for Short: how many at a time
-	Request int // bytes, at least HeaderBytes; Packets: of the whole frame; not for Down and Up
-	Reply   int // bytes, at least 1; not for Down and Up
+	Conns   int // connections; for Short and AskOnce: how many at a time
+	Depth   int `json:",omitempty"` // Ask: requests under way per connection, if more than one
+	Train   int `json:",omitempty"` // Flood: datagrams that the kernel is handed at a time, if more than one (UDP_SEGMENT)
+	Request int // bytes, at least HeaderBytes, Flood and Depth: twice that; Packets: of the whole frame; not for Down and Up
+	Reply   int // bytes, at least 1, Depth: twice HeaderBytes; not for Down, Up, Flood and Packets
 	// Rate of an open loop. Ping and Short: requests per second of the whole group. Down: bytes per second that each
 	// connection reads. Zero: closed loop, as fast as it goes.
 	Rate float64 `json:",omitempty"`
@@ -65,7 +72,7 @@ type GroupResult struct {
 	Kind   Kind
 	Done   uint64 // requests answered, or packets that arrived; 0 for Down and Up
 	Bytes  uint64 // payload received, for Up: written
-	Errors uint64 // connections that failed; Ask: requests without an answer; Packets: those lost
+	Errors uint64 // connections that failed; Ask and AskOnce: requests without an answer; Flood and Packets: those lost
 	Late   uint64 // open loop: requests due but unanswered at the end, included in the latencies
 	// Latency quantiles, from the intended (open loop) or real (closed loop) start of a request to the end of its reply.
 	P50, P99, P999, Max time.Duration
@@ -85,6 +92,16 @@ const chunkBytes = 256 << 10
 
 // endless as a length stands for a request or reply that ends with its connection.
 const endless = ^uint32(0)
+
+// How long a reply to a datagram is can also be one of these.
+const (
+	silence = 0       // there is none; the datagram is counted
+	tally   = endless // HeaderBytes that tell how many were counted, and the number of the request
+)
+
+// numberBytes is the length of the number behind the header of each of several requests under way, which the answer
+// repeats at the same place.
+const numberBytes = 8
 
 // putHeader writes the header of a request of request bytes that asks for reply bytes.
 func putHeader(b []byte, request, reply uint32) {
@@ -110,7 +127,11 @@ func (g *Group) request() []byte {
 		return b
 	}
 	b := make([]byte, g.Request)
-	putHeader(b, uint32(g.Request), uint32(g.Reply))
+	reply := uint32(g.Reply)
+	if g.Kind == Flood { // what it opens with
+		reply = tally
+	}
+	putHeader(b, uint32(g.Request), reply)
 	return b
 }
 
@@ -133,6 +154,15 @@ func (s *Spec) Check() error {
 	return nil
 }
 
+// Bounds of what one call sends: of UDP over IPv4, and of UDP_SEGMENT before Linux 6.9 (linux/udp.h, UDP_MAX_SEGMENTS).
+const (
+	datagramMost = 65507
+	trainMost    = 64
+)
+
+// datagrams reports whether g is one of UDP.
+func (g *Group) datagrams() bool { return g.Kind == Ask || g.Kind == AskOnce || g.Kind == Flood }
+
 func (g *Group) check() error {
 	if g.Conns < 1 {
 		return errors.New("no connections")
@@ -140,13 +170,16 @@ func (g *Group) check() error {
 	if g.Rate < 0 {
 		return errors.New("negative rate")
 	}
-	if g.TLS != Plain && (g.Rate > 0 || g.Kind == Ping || g.Kind == Ask) {
+	if g.TLS != Plain && (g.Rate > 0 || g.Kind == Ping || g.datagrams()) {
 		return fmt.Errorf("no %s with TLS", g.Kind)
 	}
+	if g.datagrams() && g.Rate > 0 {
+		return errors.New("datagrams have no rate")
+	}
 	switch g.Kind {
-	case Ask:
-		if g.Rate > 0 {
-			return errors.New("datagrams have no rate")
+	case Ask, AskOnce:
+		if g.Depth > 1 && (g.Kind != Ask || min(g.Request, g.Reply) < HeaderBytes+numberBytes) {
+			return fmt.Errorf("no %d requests of %d bytes under way by %s", g.Depth, g.Request, g.Kind)
 		}
 		fallthrough
 	case Ping, Short, Idle:
@@ -155,6 +188,14 @@ func (g *Group) check() error {
 		}
 		if g.Reply < 1 || uint64(g.Reply) >= uint64(endless) {
 			return fmt.Errorf("reply of %d bytes", g.Reply)
+		}
+	case Flood:
+		if size := g.Request * max(g.Train, 1); g.Request < HeaderBytes+numberBytes || size > datagramMost || g.Train > trainMost {
+			return fmt.Errorf("trains of %d datagrams of %d bytes: want %d bytes to %d, and %d of them at most", g.Train, g.Request,
+				HeaderBytes+numberBytes, datagramMost, trainMost)
+		}
+		if g.Conns != 1 {
+			return fmt.Errorf("%d connections: a flood has one", g.Conns)
 		}
 	case Packets:
 		if g.Request < 60 || g.Request > 1514 {

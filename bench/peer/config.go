@@ -52,10 +52,13 @@ func nginx(buffer string) func(*Setup) string {
 		if s.UDP {
 			kind = "udp"
 		}
-		tls := ""
+		more := ""
+		if s.Answers > 0 {
+			more = fmt.Sprintf("\t\tproxy_responses %d;\n", s.Answers)
+		}
 		if s.Cert != "" {
 			kind += " ssl"
-			tls = fmt.Sprintf("\t\tssl_certificate %s;\n\t\tssl_certificate_key %s;\n", s.Cert, s.Cert)
+			more = fmt.Sprintf("\t\tssl_certificate %s;\n\t\tssl_certificate_key %s;\n", s.Cert, s.Cert)
 		}
 		return fmt.Sprintf(`%sdaemon off;
 worker_processes 1;
@@ -74,7 +77,7 @@ stream {
 %s		proxy_pass %s;
 	}
 }
-`, s.modules, 2*s.Conns+fileSlack, s.Dir, strconv.Itoa(2*s.Conns+fileSlack-50), buffer, s.Listen, kind, tls, s.Backend)
+`, s.modules, 2*s.Conns+fileSlack, s.Dir, strconv.Itoa(2*s.Conns+fileSlack-50), buffer, s.Listen, kind, more, s.Backend)
 	}
 }
 

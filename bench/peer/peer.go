@@ -37,6 +37,7 @@ type Setup struct {
 	Listen, Backend netip.AddrPort
 	Conns           int      // connections that it must be able to hold
 	UDP             bool     // datagrams, and not connections
+	Answers         int      // UDP: datagrams per request, after which a client may be forgotten; 0: unknown
 	Cert            string   // file of the certificate and key to speak TLS with; empty: no TLS
 	Dir             string   // for its configuration; private to this start
 	Self            []string // command that starts a worker of the benchmark itself
@@ -89,7 +90,11 @@ func ours(engine string, options ...string) Peer {
 	return Peer{
 		Name: "pen-" + engine, Title: "pen, " + engine, Ours: true, program: "bin/pen", version: built,
 		argv: func(s *Setup) []string {
-			return s.pen(append([]string{"-f", "-r", "-O", "engine " + engine}, options...)...)
+			with := append([]string{"-f", "-r", "-O", "engine " + engine}, options...)
+			if s.Answers > 0 {
+				with = append(with, "-O", fmt.Sprintf("udp_responses %d", s.Answers))
+			}
+			return s.pen(with...)
 		},
 	}
 }

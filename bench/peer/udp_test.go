@@ -14,6 +14,16 @@ func TestUDP(t *testing.T) {
 		if p.Name == Direct || p.StreamsOnly || p.Mode != "" {
 			continue
 		}
+		if p.Ours || p.config != nil { // pen cannot be told
+			s := &Setup{UDP: true, Answers: 3}
+			told := strings.Contains(strings.Join(p.argv(s), " "), "-O udp_responses 3")
+			if p.config != nil {
+				told = strings.Contains(p.config(s), "proxy_responses 3;")
+			}
+			if !told {
+				t.Errorf("%s: does not know of 3 answers", p.Name)
+			}
+		}
 		for _, udp := range []bool{false, true} {
 			s := &Setup{Listen: netip.MustParseAddrPort("127.0.0.1:1"), Backend: netip.MustParseAddrPort("127.0.0.1:2"), Conns: 9, UDP: udp}
 			told := slices.Contains(p.argv(s), "-U")

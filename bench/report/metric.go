@@ -98,11 +98,11 @@ func requests(s *Sample) (float64, bool) {
 	return float64(sum), true
 }
 
-// payload counts the bytes of the endless groups.
+// payload counts the bytes of the groups that are endless.
 func payload(s *Sample) (float64, bool) {
 	sum := uint64(0)
 	for i := range s.Groups {
-		if k := s.Groups[i].Kind; k == load.Down || k == load.Up {
+		if k := s.Groups[i].Kind; k == load.Down || k == load.Up || k == load.Flood {
 			sum += s.Groups[i].Bytes
 		}
 	}

@@ -64,7 +64,7 @@ func (c *Cell) failures() uint64 {
 			continue
 		}
 		for j := range c.Samples[i].Groups {
-			if g := &c.Samples[i].Groups[j]; g.Kind != load.Packets { // there the loss is what is measured
+			if g := &c.Samples[i].Groups[j]; g.Kind != load.Packets && g.Kind != load.Flood { // there the loss is what is measured
 				sum += g.Errors
 			}
 		}

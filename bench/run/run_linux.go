@@ -236,7 +236,9 @@ func (r *runner) proxy(ctx context.Context, s *scenario.Scenario, p *peer.Found,
 			return nil, netip.AddrPort{}, err
 		}
 	}
-	argv, err := p.Command(&peer.Setup{Listen: listen, Backend: backend, Conns: conns, UDP: s.Datagrams(), Cert: cert, Dir: dir, Self: r.Self})
+	argv, err := p.Command(&peer.Setup{
+		Listen: listen, Backend: backend, Conns: conns, UDP: s.Datagrams(), Answers: s.Answers, Cert: cert, Dir: dir, Self: r.Self,
+	})
 	if err != nil {
 		return nil, netip.AddrPort{}, err
 	}

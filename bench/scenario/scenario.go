@@ -16,6 +16,9 @@ type Scenario struct {
 	Title   string
 	Groups  []load.Group
 	Columns []string // keys of report.Metrics; the first is the one that counts, the second gets ratios too
+	// Answers is how many datagrams a proxy of UDP may expect for each request, after which it can forget the client; 0:
+	// it does not know.
+	Answers int
 }
 
 // Conns is how many connections are open at a time.
@@ -40,7 +43,8 @@ func (s *Scenario) MemoryOnly() bool {
 // Datagrams reports whether the scenario is one of UDP.
 func (s *Scenario) Datagrams() bool {
 	for i := range s.Groups {
-		if s.Groups[i].Kind == load.Ask {
+		switch s.Groups[i].Kind {
+		case load.Ask, load.AskOnce, load.Flood:
 			return true
 		}
 	}
@@ -57,6 +61,7 @@ var (
 	mixedColumns = []string{report.CPULoad, report.P99, report.BusyLoad, report.P50, report.P999, report.OpsPerSecond, report.BytesPerSecond}
 	slowColumns  = []string{report.CPUPerOp, report.P99, report.OpsPerSecond, report.P50, report.P999, report.BytesPerSecond, report.RSS}
 	askColumns   = []string{report.CPUPerOp, report.P99, report.Lost, report.OpsPerSecond, report.P50, report.BusyPerOp}
+	floodColumns = []string{report.CPUPerPacket, report.PacketsPerSec, report.PacketsLost, report.BytesPerSecond, report.BusyPerOp}
 	frameColumns = []string{report.CPUPerPacket, report.PacketsPerSec, report.PacketsLost, report.BusyPerOp, report.RSS}
 	idleColumns  = []string{report.RSSPerConn, report.RSS}
 )
@@ -104,6 +109,16 @@ func All() []Scenario {
 			Name: "udp", Title: "64 B datagrams, each with an answer, 1,000 clients", Columns: askColumns,
 			Groups: []load.Group{{Name: "ask", Kind: load.Ask, Conns: 1000, Request: 64, Reply: 64}},
 		},
+		Scenario{
+			Name: "udp-hot", Title: "64 B datagrams, each with an answer, 1 client with 64 under way", Columns: askColumns,
+			Groups: []load.Group{{Name: "ask", Kind: load.Ask, Conns: 1, Depth: 64, Request: 64, Reply: 64}},
+		},
+		Scenario{
+			Name: "udp-setup", Title: "64 B datagrams, each from a new port and with one answer, 50 in parallel", Columns: askColumns, Answers: 1,
+			Groups: []load.Group{{Name: "ask", Kind: load.AskOnce, Conns: 50, Request: 64, Reply: 64}},
+		},
+		flood("udp-bulk", "1400 B datagrams one way, sent one by one", 1),
+		flood("udp-bulk-gso", "1400 B datagrams one way, sent in trains of 44", 44),
 		frames(60), frames(1514),
 		Scenario{
 			Name: "slow", Title: "64 B request and reply, 50 connections, beside 50 slow readers of 100 kB/s", Columns: slowColumns,
@@ -120,6 +135,14 @@ func ping(name, title string, conns, reply int) Scenario {
 	return Scenario{
 		Name: name, Title: title, Columns: pingColumns,
 		Groups: []load.Group{{Name: "rr", Kind: load.Ping, Conns: conns, Request: 64, Reply: reply}},
+	}
+}
+
+// flood is more datagrams than anybody can forward.
+func flood(name, title string, train int) Scenario {
+	return Scenario{
+		Name: name, Title: title, Columns: floodColumns,
+		Groups: []load.Group{{Name: "flood", Kind: load.Flood, Conns: 1, Train: train, Request: 1400}},
 	}
 }
 
