@@ -3,6 +3,8 @@ package ring
 import (
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/penlb/pen/internal/sock"
 )
 
@@ -44,7 +46,7 @@ func (u *uringLoop) complete(c *cqe) {
 		u.sent(so, c.res)
 	case OpConnect:
 		errno := resErrno(c.res)
-		if errno == 0 {
+		if errno == 0 && c.res&(unix.POLLERR|unix.POLLHUP) != 0 { // else it is writable, that is, connected
 			errno = sock.Error(int(so.fd))
 		}
 		u.finish(so, OpConnect, errno, 0, 0)
