@@ -71,7 +71,7 @@ type Batch struct {
 	used  int // slots
 	got   [batchLen]Datagram
 	queue []outgoing
-	plain [256]Endpoint // destinations that take no trains, by hash
+	plain [256]refusal // destinations that take no trains, by hash
 
 	// Sent and Lost count datagrams that the kernel has taken, and those that it has not: no room, no route.
 	Sent, Lost uint64
@@ -84,6 +84,12 @@ type outgoing struct {
 	fd  int
 	six bool
 	Datagram
+}
+
+// refusal is that trains of datagrams of size bytes and more are refused on the way to a host; 0: of none.
+type refusal struct {
+	host Endpoint
+	size int
 }
 
 // NewBatch returns an empty batch.
@@ -149,11 +155,47 @@ func (b *Batch) split(o *outgoing) {
 	}
 }
 
-// takesTrains reports whether no train was refused on the way to e yet.
-func (b *Batch) takesTrains(e *Endpoint) bool { return b.plain[e.hash()%256] != e.host() }
+// takesTrains reports whether no train of datagrams of size bytes, or less, was refused on the way to e yet.
+func (b *Batch) takesTrains(e *Endpoint, size int) bool {
+	r := &b.plain[e.hash()%256]
+	return r.size == 0 || size < r.size || r.host != e.host()
+}
 
-// refuse notes that trains to e are refused: the interface on the way cannot cut them, or its MTU is too small.
-func (b *Batch) refuse(e *Endpoint) { b.plain[e.hash()%256] = e.host() }
+// refuse notes that trains to e of datagrams of size bytes are refused: the MTU on the way is too small, or an
+// interface cannot cut them, which the next smaller one shows again.
+func (b *Batch) refuse(e *Endpoint, size int) { b.plain[e.hash()%256] = refusal{e.host(), size} }
+
+const (
+	// trainMost is how many datagrams the kernel takes as one train (UDP_MAX_SEGMENTS in linux/udp.h, before 6.9).
+	trainMost = 64
+	// trainBytes is how long it may be: what fits behind the headers of IPv6.
+	trainBytes = 1<<16 - 1 - 40 - 8
+)
+
+// together is how many of the first of run may leave as one train: datagrams of one size, of which the last may be
+// shorter, that go the same way one behind the other. The way through the kernel is what they cost, and as a train
+// they go it once.
+func (b *Batch) together(run []outgoing) int {
+	first := &run[0]
+	size := len(first.Data)
+	if first.Segment != 0 || size == 0 {
+		return 1
+	}
+	n := 1
+	for total := size; n < min(len(run), trainMost); n++ {
+		o := &run[n]
+		last := len(run[n-1].Data) < size
+		total += len(o.Data)
+		if last || o.Segment != 0 || len(o.Data) == 0 || len(o.Data) > size || total > trainBytes ||
+			o.Remote != first.Remote || o.Local != first.Local {
+			break
+		}
+	}
+	if n > 1 && !b.takesTrains(&first.Remote, size) {
+		return 1
+	}
+	return n
+}
 
 // host is e without its port.
 func (e *Endpoint) host() Endpoint {

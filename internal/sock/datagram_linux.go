@@ -20,6 +20,7 @@ const controlWords = 16
 // batchSys are the headers that the kernel reads and fills, with what they point to.
 type batchSys struct {
 	in, out   [batchLen]message
+	outVec    [batchLen]unix.Iovec // of what is sent, one for each datagram
 	inHdr     [batchLen]mmsghdr
 	outHdr    [batchLen]mmsghdr
 	bad       message
@@ -39,8 +40,6 @@ func (b *Batch) init() {
 		s.in[i].vec.SetLen(MaxDatagram)
 		s.inHdr[i].Iov = &s.in[i].vec
 		s.inHdr[i].SetIovlen(1)
-		s.outHdr[i].Iov = &s.out[i].vec
-		s.outHdr[i].SetIovlen(1)
 	}
 }
 
@@ -153,49 +152,81 @@ func (b *Batch) sendRun(run []outgoing) {
 	s := &b.sys
 	for i := range run {
 		o := &run[i]
-		if o.Segment != 0 && !b.takesTrains(&o.Remote) {
+		if o.Segment != 0 && !b.takesTrains(&o.Remote, o.Segment) {
 			b.sendRun(run[:i])
 			b.split(o)
 			b.sendRun(run[i+1:])
 			return
 		}
 	}
-	for i := range run {
-		s.out[i].write(&s.outHdr[i].Msghdr, &run[i])
-	}
+	hs := s.outHdr[:b.pack(run)]
 	again := false
-	for i := 0; i < len(run); {
-		n, e := sendmmsg(run[i].fd, s.outHdr[i:len(run)])
+	for len(hs) > 0 {
+		n, e := sendmmsg(run[0].fd, hs)
 		switch {
 		case e == 0:
-			for ; n > 0; n-- {
-				b.Sent += uint64(run[i].Count())
-				i++
+			for range n {
+				run = b.past(run, int(hs[0].Iovlen), &b.Sent)
+				hs = hs[1:]
 			}
 			again = false
 			continue
-		case run[i].Segment != 0 && refusesTrain(e):
-			b.refuse(&run[i].Remote)
-			rest := run[i+1:]
-			b.split(&run[i])
-			b.sendRun(rest)
+		case hs[0].Iovlen > 1 && refusesTrain(e):
+			b.refuse(&run[0].Remote, len(run[0].Data))
+			b.sendRun(run)
+			return
+		case run[0].Segment != 0 && refusesTrain(e):
+			b.refuse(&run[0].Remote, run[0].Segment)
+			b.sendRun(run)
 			return
 		case stale(e) && !again:
 			again = true
 			continue
 		}
-		b.Lost += uint64(run[i].Count())
-		i++
+		run = b.past(run, int(hs[0].Iovlen), &b.Lost)
+		hs = hs[1:]
 		again = false
 	}
+}
+
+// pack writes the messages that run leaves in, and yields how many.
+func (b *Batch) pack(run []outgoing) (messages int) {
+	s := &b.sys
+	vecs := s.outVec[:len(run)]
+	for ; len(run) > 0; messages++ {
+		n, segment := b.together(run), run[0].Segment
+		if n > 1 {
+			segment = len(run[0].Data)
+		}
+		for i := range n {
+			vecs[i].Base = unsafe.SliceData(run[i].Data)
+			vecs[i].SetLen(len(run[i].Data))
+		}
+		h := &s.outHdr[messages].Msghdr
+		h.Iov = &vecs[0]
+		h.SetIovlen(n)
+		s.out[messages].write(h, &run[0], segment)
+		run, vecs = run[n:], vecs[n:]
+	}
+	return messages
+}
+
+// past counts the first n of run, and yields the rest.
+func (b *Batch) past(run []outgoing, n int, count *uint64) []outgoing {
+	for i := range n {
+		*count += uint64(run[i].Count())
+	}
+	return run[n:]
 }
 
 // sendOne sends one datagram of a train.
 func (b *Batch) sendOne(o *outgoing) {
 	m, h := &b.sys.bad, &mmsghdr{}
+	m.vec.Base = unsafe.SliceData(o.Data)
+	m.vec.SetLen(len(o.Data))
 	h.Iov = &m.vec
 	h.SetIovlen(1)
-	m.write(&h.Msghdr, o)
+	m.write(&h.Msghdr, o, 0)
 	for range 2 {
 		_, e := sendmmsg(o.fd, []mmsghdr{*h})
 		if e == 0 {
@@ -209,13 +240,13 @@ func (b *Batch) sendOne(o *outgoing) {
 	b.Lost++
 }
 
-// sendmmsg sends messages of one iovec each, and yields how many it has sent.
+// sendmmsg sends messages, and yields how many it has sent.
 func sendmmsg(fd int, hs []mmsghdr) (int, syscall.Errno) {
 	for {
 		var r uintptr
 		var e syscall.Errno
 		switch h := &hs[0]; {
-		case len(hs) == 1 && h.Control == nil: // spares the kernel to fetch the header
+		case len(hs) == 1 && h.Control == nil: // one iovec, then, and this spares the kernel to fetch the header
 			_, _, e = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(h.Iov.Base)), uintptr(h.Iov.Len),
 				unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(h.Name)), uintptr(h.Namelen))
 			r = 1
@@ -231,10 +262,8 @@ func sendmmsg(fd int, hs []mmsghdr) (int, syscall.Errno) {
 	}
 }
 
-// write prepares h for sending o.
-func (m *message) write(h *unix.Msghdr, o *outgoing) {
-	m.vec.Base = unsafe.SliceData(o.Data)
-	m.vec.SetLen(len(o.Data))
+// write prepares h, but for its data, for sending o; if segment is not 0, as a train of datagrams of that size.
+func (m *message) write(h *unix.Msghdr, o *outgoing, segment int) {
 	h.Name, h.Namelen = nil, 0
 	if o.Remote.IsValid() {
 		m.name.setEndpoint(&o.Remote, o.six)
@@ -244,8 +273,8 @@ func (m *message) write(h *unix.Msghdr, o *outgoing) {
 	if o.Local.IsValid() {
 		n += m.writeSource(&o.Local, o.six)
 	}
-	if o.Segment != 0 {
-		n += m.put(n, unix.SOL_UDP, unix.UDP_SEGMENT, 2, func(p unsafe.Pointer) { *(*uint16)(p) = uint16(o.Segment) })
+	if segment != 0 {
+		n += m.put(n, unix.SOL_UDP, unix.UDP_SEGMENT, 2, func(p unsafe.Pointer) { *(*uint16)(p) = uint16(segment) })
 	}
 	h.Control = nil
 	if n > 0 {

@@ -80,7 +80,7 @@ func TestTrains(t *testing.T) {
 			b := NewBatch()
 			to := sv.endpoint()
 			if tt.refused {
-				b.refuse(&to)
+				b.refuse(&to, 1400)
 			}
 			b.Send(cl.FD(), false, &Datagram{Data: data, Remote: to, Segment: 1400})
 			b.Flush()
@@ -109,6 +109,93 @@ func TestTrains(t *testing.T) {
 	}
 }
 
+// TestTogether sends what makes trains, and what does not, and wants the datagrams as they were.
+func TestTogether(t *testing.T) {
+	other := openDatagram(t, &DatagramOptions{Bind: at("127.0.0.1:0")}).endpoint()
+	for _, tt := range []struct {
+		name  string
+		sizes []int // negative: to another
+		most  int
+		want  []int // how many leave in each message
+	}{
+		{"equal", []int{64, 64, 64}, 0, []int{3}},
+		{"the last shorter", []int{64, 64, 10}, 0, []int{3}},
+		{"behind a shorter one", []int{64, 10, 10, 64}, 0, []int{2, 1, 1}},
+		{"a longer one", []int{64, 65, 65}, 0, []int{1, 2}},
+		{"empty ones", []int{0, 0, 64, 0}, 0, []int{1, 1, 1, 1}},
+		{"another in between", []int{64, -64, 64}, 0, []int{1, 1, 1}},
+		{"too many bytes", []int{30000, 30000, 30000, 30000}, 0, []int{2, 2}},
+		{"refused", []int{64, 64}, 64, []int{1, 1}},
+		{"refused if longer", []int{64, 64}, 65, []int{2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sv := openDatagram(t, &DatagramOptions{Bind: at("127.0.0.1:0"), Buffer: 1 << 20})
+			cl := openDatagram(t, &DatagramOptions{Bind: at("127.0.0.1:0")})
+			b, to := NewBatch(), sv.endpoint()
+			if tt.most > 0 {
+				b.refuse(&to, tt.most)
+			}
+			var want [][]byte
+			for i, n := range tt.sizes {
+				d := Datagram{Data: bytes.Repeat([]byte{byte(i)}, max(n, -n)), Remote: to}
+				if n < 0 {
+					d.Remote = other
+				} else {
+					want = append(want, d.Data)
+				}
+				b.Send(cl.FD(), false, &d)
+			}
+			if n := b.pack(b.queue); n != len(tt.want) {
+				t.Errorf("%d messages, want %v", n, tt.want)
+			}
+			for i, n := range tt.want {
+				if got := int(b.sys.outHdr[i].Iovlen); got != n {
+					t.Errorf("%d datagrams in message %d, want %d", got, i, n)
+				}
+			}
+			b.Flush()
+			if b.Sent != uint64(len(tt.sizes)) || b.Lost != 0 {
+				t.Errorf("sent %d, lost %d", b.Sent, b.Lost)
+			}
+			until(t, sv.FD(), 1)
+			ds, _ := NewBatch().Recv(sv.FD(), batchLen)
+			if len(ds) != len(want) {
+				t.Fatalf("%d came, want %d", len(ds), len(want))
+			}
+			for i := range ds {
+				if !bytes.Equal(ds[i].Data, want[i]) {
+					t.Errorf("datagram %d differs", i)
+				}
+			}
+		})
+	}
+}
+
+// TestTogetherRefused: what the kernel does not take as a train leaves all the same, one by one.
+func TestTogetherRefused(t *testing.T) {
+	sv := openDatagram(t, &DatagramOptions{Bind: at("127.0.0.1:0"), Buffer: 1 << 20})
+	cl := openDatagram(t, &DatagramOptions{Bind: at("127.0.0.1:0")})
+	// Without a checksum the kernel makes no trains (udp_send_skb).
+	if err := syscall.SetsockoptInt(cl.FD(), syscall.SOL_SOCKET, soNoCheck, 1); err != nil {
+		t.Fatal(err)
+	}
+	b, to := NewBatch(), sv.endpoint()
+	for range 5 {
+		b.Send(cl.FD(), false, &Datagram{Data: make([]byte, 100), Remote: to})
+	}
+	b.Flush()
+	if b.Sent != 5 || b.Lost != 0 || b.takesTrains(&to, 100) {
+		t.Errorf("sent %d, lost %d", b.Sent, b.Lost)
+	}
+	until(t, sv.FD(), 1)
+	if ds, _ := NewBatch().Recv(sv.FD(), batchLen); len(ds) != 5 {
+		t.Errorf("%d came, want 5", len(ds))
+	}
+}
+
+// soNoCheck is SO_NO_CHECK, which package syscall lacks.
+const soNoCheck = 11
+
 // TestTrainRefused sends a train whose pieces the system refuses, as an interface without means to cut it does.
 func TestTrainRefused(t *testing.T) {
 	sv := openDatagram(t, &DatagramOptions{Bind: at("127.0.0.1:0")})
@@ -118,8 +205,11 @@ func TestTrainRefused(t *testing.T) {
 	data := make([]byte, 65000) // more segments than the kernel takes (UDP_MAX_SEGMENTS)
 	b.Send(cl.FD(), false, &Datagram{Data: data, Remote: to, Segment: 400})
 	b.Flush()
-	if b.takesTrains(&to) {
+	if b.takesTrains(&to, 400) || b.takesTrains(&to, 500) {
 		t.Error("the route is not remembered")
+	}
+	if !b.takesTrains(&to, 399) {
+		t.Error("smaller trains, which may pass, were not refused")
 	}
 	if b.Sent != 163 || b.Lost != 0 {
 		t.Errorf("sent %d, lost %d", b.Sent, b.Lost)
