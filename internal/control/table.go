@@ -149,7 +149,7 @@ func commands() []command {
 			func(s *settings.Settings) *bool { return &s.UDPNoSession })),
 		forgotten(milliseconds("udp_reply_timeout", "[MILLISECONDS]", "silence after which a UDP server counts as dead, 0 never",
 			func(s *settings.Settings) *time.Duration { return &s.UDPReplyTimeout })),
-		forgotten(number("udp_responses", "[N]", "answers after which a UDP session ends, 0 for any number", "%d\n",
+		forgotten(number("udp_responses", "[N]", "answers to each datagram after which a UDP session ends, 0 any number", "%d\n",
 			func(s *settings.Settings) *int { return &s.UDPResponses }, atLeast(0))),
 		forgotten(number("udp_sessions_max", "[N]", "UDP sessions at the same time, 0 for as many as there are sockets for", "%d\n",
 			func(s *settings.Settings) *int { return &s.UDPSessionsMax }, atLeast(0))),

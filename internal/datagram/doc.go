@@ -8,7 +8,7 @@
 //
 // A session is a client's address and port, on a listener and, where that is bound to the wildcard, the address that
 // the client wrote to. It begins with a datagram and ends when nothing has passed for udp_timeout, after udp_responses
-// answers, or when it is the least recently used one and room is needed: UDP has nobody to refuse, so a new client
+// answers to each of its datagrams, or when it is the least recently used one and room is needed: UDP has nobody to refuse, so a new client
 // always gets in.
 //
 // Up-sockets are bound to the address that leads to the server, and not connected: each serves one session per server,

@@ -90,6 +90,7 @@ func (w *Worker) reach(s *session, i int, st *settings.Settings) error {
 	}
 	w.ups[up].sessions++
 	s.up, s.lane, s.server, s.to = up, n, int32(i), to
+	s.asked, s.answers = 0, 0
 	w.table.link(byUp, s, w.hashUp(up, &to))
 	l.push(&w.table, s)
 	return nil

@@ -35,7 +35,7 @@ type session struct {
 type count struct {
 	up, down         uint64 // bytes
 	upTold, downTold uint64 // of those, handed to the policy already
-	answers          uint64 // datagrams
+	asked, answers   uint64 // datagrams, to and from the present server
 }
 
 // The indexes of a table.

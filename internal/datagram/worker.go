@@ -175,6 +175,7 @@ func (w *Worker) fromClient(ln *listener, d *sock.Datagram, st *settings.Setting
 		l.asked = s.active
 	}
 	s.count.up += uint64(len(d.Data))
+	s.asked += uint64(d.Count())
 	w.note(s.client.AddrPort().Addr(), int(s.server), d)
 	w.forward(&w.ups[s.up], d, &s.to)
 }
@@ -210,7 +211,7 @@ func (w *Worker) fromServer(i int32, d *sock.Datagram, st *settings.Settings) {
 	s.answers += uint64(d.Count())
 	w.out = sock.Datagram{Data: d.Data, Segment: d.Segment, Remote: s.client, Local: s.local}
 	w.loop.Transmit(s.down, &w.out)
-	if st.UDPResponses > 0 && s.answers >= uint64(st.UDPResponses) {
+	if st.UDPResponses > 0 && s.answers >= s.asked*uint64(st.UDPResponses) {
 		w.end(s, "answered")
 	}
 }

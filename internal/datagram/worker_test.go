@@ -353,6 +353,25 @@ func TestResponses(t *testing.T) {
 	if got := g.answer(up, sv, "too many"); got != nil || g.p.Conns() != 0 {
 		t.Errorf("a third answer went to %v; %d sessions", got, g.p.Conns())
 	}
+	// A client that asks again before it is answered, as resolvers do, waits for as many answers more.
+	up, sv = g.ask(1, "x")
+	g.ask(1, "y")
+	for range 4 {
+		g.wants(up, sv, 1)
+	}
+	if n := g.p.Conns(); n != 0 {
+		t.Errorf("%d sessions after all answers", n)
+	}
+	// What the old server has not answered is not waited for.
+	g.p.Servers.Update(0, func(c *balance.Config) { c.Port = serverPort(3) })
+	g.ask(2, "x")
+	g.p.Servers.Update(0, func(c *balance.Config) { c.Port = serverPort(0) })
+	up, sv = g.ask(2, "x")
+	g.wants(up, sv, 2)
+	g.wants(up, sv, 2)
+	if n := g.p.Conns(); n != 0 {
+		t.Errorf("%d sessions after a move", n)
+	}
 	g.over()
 }
 

@@ -68,7 +68,7 @@ type Settings struct {
 	UDPTimeout      time.Duration // idle time after which a session ends; 0: only when room is needed
 	UDPReplyTimeout time.Duration // silence after which a server counts as dead; 0: never
 	UDPSessionsMax  int           // 0: as many as there are sockets for, up to a million
-	UDPResponses    int           // answers after which a session ends; 0: any number
+	UDPResponses    int           // answers to each datagram after which a session ends; 0: any number
 	UDPConnected    bool          // a connected socket for each session
 	UDPNoSession    bool          // forward only: answers are not expected
 
