@@ -18,6 +18,8 @@ needed=(
 	nft:nftables
 	ethtool:ethtool
 	dig:dnsutils
+	dnsperf:dnsperf
+	nsd:nsd
 	python3:python3
 	shellcheck:shellcheck
 	mandoc:mandoc
