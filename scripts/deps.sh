@@ -38,6 +38,10 @@ fi
 if [ ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]; then
 	packages+=(libnginx-mod-stream)
 fi
+# The compiler that made the committed programs for the kernel, to compare them with; only Debian 12 has this release.
+if ! command -v clang >/dev/null && grep -qs '^VERSION_ID="12"' /etc/os-release; then
+	packages+=(clang)
+fi
 if [ ${#packages[@]} -eq 0 ]; then
 	exit 0
 fi
