@@ -39,8 +39,8 @@ if [ ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]; then
 	packages+=(libnginx-mod-stream)
 fi
 # The compiler that made the committed programs for the kernel, to compare them with; only Debian 12 has this release.
-if ! command -v clang >/dev/null && grep -qs '^VERSION_ID="12"' /etc/os-release; then
-	packages+=(clang)
+if ! { command -v clang && command -v llvm-strip; } >/dev/null && grep -qs '^VERSION_ID="12"' /etc/os-release; then
+	packages+=(clang llvm)
 fi
 if [ ${#packages[@]} -eq 0 ]; then
 	exit 0
