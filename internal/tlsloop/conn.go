@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"syscall"
 	"time"
 
@@ -27,7 +28,7 @@ const (
 type conn struct {
 	loop  *Loop
 	sock  ring.Sock
-	token ring.Token // of Secure
+	token ring.Token // of Secure or SecureClient
 	tls   *tls.Conn
 	wire  wire
 	comp  ring.Completion // the one being delivered
@@ -70,12 +71,13 @@ type piece struct {
 	n   int
 }
 
-func newConn(l *Loop, s ring.Sock, conf *tls.Config, t ring.Token) *conn {
+// newConn makes a connection of side, which is [tls.Server] or [tls.Client].
+func newConn(l *Loop, s ring.Sock, side func(net.Conn, *tls.Config) *tls.Conn, conf *tls.Config, t ring.Token) *conn {
 	k := &conn{loop: l, sock: s, token: t}
 	k.out = k.few[:0]
 	k.wire.conn = k
 	k.wire.filled.L = &k.wire.mu
-	k.tls = tls.Server(&k.wire, conf)
+	k.tls = side(&k.wire, conf)
 	return k
 }
 

@@ -47,8 +47,19 @@ func (l *Loop) HasFD() bool { return false }
 // Secure begins a handshake on s, an accepted socket that nothing is pending on. Its outcome goes to done with t,
 // unless s is closed before. It has no deadline: the caller closes s.
 func (l *Loop) Secure(s ring.Sock, conf *tls.Config, t ring.Token) {
-	k := newConn(l, s, conf, t)
-	i := int(s & slotMask)
+	l.add(newConn(l, s, tls.Server, conf, t))
+}
+
+// SecureClient is Secure for the other side: s is connected to a server, which conf says how to verify.
+func (l *Loop) SecureClient(s ring.Sock, conf *tls.Config, t ring.Token) {
+	k := newConn(l, s, tls.Client, conf, t)
+	l.add(k)
+	k.begin()
+}
+
+// add makes k known, and reads what its peer has to say.
+func (l *Loop) add(k *conn) {
+	i := int(k.sock & slotMask)
 	for len(l.conns) <= i {
 		l.conns = append(l.conns, make([]*conn, 256)...)
 	}

@@ -31,7 +31,7 @@ const (
 	classOurs
 )
 
-// rig is a loop that ends TLS and relays to a server, one per engine.
+// rig is a loop that ends TLS and relays to a server, or begins it, one per engine.
 type rig struct {
 	t     testing.TB
 	loop  *Loop
@@ -40,7 +40,8 @@ type rig struct {
 	conf  *tls.Config // of clients
 	to    sock.Addr
 	serve *tls.Config
-	flows []*flow // loop only
+	up    *tls.Config // how to speak with the server; nil: in plain, and TLS with clients
+	flows []*flow     // loop only
 	ended chan error
 	begun atomic.Int32
 }
@@ -66,15 +67,26 @@ func eachEngine(t *testing.T, f func(t *testing.T, engine string)) {
 	}
 }
 
-// newRig starts a loop that relays to to. At its end nothing may be left.
+// newRig starts a loop that ends TLS and relays to to. At its end nothing may be left.
 func newRig(t testing.TB, engine string, slots int, to netip.AddrPort) *rig {
+	t.Helper()
+	return openRig(t, engine, slots, to, nil)
+}
+
+// newRigTowards starts a loop that relays plain clients to to, with which it speaks as up says.
+func newRigTowards(t testing.TB, engine string, to netip.AddrPort, up *tls.Config) *rig {
+	t.Helper()
+	return openRig(t, engine, 2, to, up)
+}
+
+func openRig(t testing.TB, engine string, slots int, to netip.AddrPort, up *tls.Config) *rig {
 	t.Helper()
 	l, err := ring.Open(engine, ring.Options{BufSize: 32 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cert, pool := certificate(t)
-	r := &rig{t: t, to: sock.Addr{AddrPort: to}, ended: make(chan error, 1024),
+	r := &rig{t: t, to: sock.Addr{AddrPort: to}, up: up, ended: make(chan error, 1024),
 		conf: &tls.Config{RootCAs: pool, ServerName: "site.test"}, serve: &tls.Config{Certificates: []tls.Certificate{cert}}}
 	r.loop = New(l, classOurs, NewSlots(slots), r.secured)
 	r.pump = splice.NewPump(r.loop, 16)
@@ -113,15 +125,30 @@ func (r *rig) accepted(c *ring.Completion) {
 	f := &flow{rig: r, down: c.Sock, open: 1, token: ring.NewToken(classFlow, uint64(len(r.flows)))}
 	r.flows = append(r.flows, f)
 	r.begun.Add(1)
+	if r.up != nil {
+		f.connect()
+		return
+	}
 	r.loop.Secure(c.Sock, r.serve, f.token)
 }
 
 func (r *rig) secured(t ring.Token, err error) {
 	f := r.flows[t.Value()]
-	if err != nil {
+	switch {
+	case err != nil:
 		f.close(err)
-		return
+	case r.up != nil:
+		f.start()
+	default:
+		f.connect()
 	}
+}
+
+func (f *flow) start() { f.relay.Start(f.rig.pump, f.down, f.up, f.token, 0) }
+
+func (f *flow) connect() {
+	r := f.rig
+	var err error
 	if f.up, err = r.loop.Connect(&r.to, &sock.Options{NoDelay: true}, f.token); err != nil {
 		f.close(err)
 		return
@@ -142,7 +169,11 @@ func (f *flow) complete(c *ring.Completion) {
 			f.close(c.Err)
 			return
 		}
-		f.relay.Start(f.rig.pump, f.down, f.up, f.token, 0)
+		if f.rig.up != nil {
+			f.rig.loop.SecureClient(f.up, f.rig.up, f.token)
+			return
+		}
+		f.start()
 	default:
 		if f.relay.Complete(f.rig.pump, c) == splice.Done {
 			f.close(nil)

@@ -27,7 +27,7 @@ type wire struct {
 	cur  []byte // records in a lent buffer, behind those of in
 }
 
-// pauseBytes of input bound what a client can send ahead of its handshake. One message may have 256 KB (a chain of
+// pauseBytes of input bound what a peer can send ahead of its handshake. One message may have 256 KB (a chain of
 // client certificates), but crypto/tls takes what is there before it asks for more.
 const pauseBytes = 64 << 10
 
@@ -160,7 +160,7 @@ func (w *wire) SetDeadline(time.Time) error      { return nil }
 func (w *wire) SetReadDeadline(time.Time) error  { return nil }
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
-// noAddr is an address that nobody asks for: a server of crypto/tls does not look at any.
+// noAddr is an address that nobody asks for: crypto/tls looks at one only as a client that has no name to verify.
 type noAddr struct{}
 
 func (noAddr) Network() string { return "tcp" }
