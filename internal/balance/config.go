@@ -16,6 +16,7 @@ const MaxServers = 1 << 16
 // Config is one server as the user wrote it.
 type Config struct {
 	Addr   netip.Addr
+	Host   string // the name that Addr was looked up from; empty: it was given as an address
 	Path   string // not empty: a Unix socket, and Addr and Port mean nothing
 	Port   uint16 // 0: never used
 	Max    int    // connections at the same time, the soft limit; 0: any number, and Hard means nothing
@@ -23,6 +24,30 @@ type Config struct {
 	Weight int    // share of the connections when servers are chosen by weight; 0: none
 	Prio   int    // lowest is first when servers are chosen by priority
 	ACL    int    // list of those who may use the server
+	TLS    TLS
+}
+
+// TLS is how a server is spoken to; the zero value: in plain.
+type TLS struct {
+	CA   string // file of the authorities that may have signed its certificate, or [SystemCAs]; empty: no TLS
+	Name string // what the certificate must be for, and what the server is asked for; empty: see ServerName
+}
+
+// SystemCAs means the authorities that the system trusts.
+const SystemCAs = "system"
+
+// ServerName is what the server's certificate must be for: TLS.Name, else the server's name, else its address. It is
+// empty for a Unix socket without TLS.Name, whose certificate cannot be verified.
+func (c *Config) ServerName() string {
+	switch {
+	case c.TLS.Name != "":
+		return c.TLS.Name
+	case c.Path != "" || c.Host != "":
+		return c.Host
+	case !c.Addr.IsValid():
+		return ""
+	}
+	return c.Addr.WithZone("").String()
 }
 
 // Usable reports whether the server is somewhere. An unspecified address takes a server out of use, as

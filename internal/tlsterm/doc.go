@@ -1,5 +1,6 @@
 // Package tlsterm decides how pen speaks TLS with its clients: which certificate, version, cipher, and which sessions
-// are resumed. Package tlsloop moves the bytes.
+// are resumed; and with its servers: whom to trust, by which name, and which sessions are resumed ([Servers]). Package
+// tlsloop moves the bytes.
 //
 // A [Terminator] is one configuration for all loops. crypto/tls asks it, by GetConfigForClient, for what fits the
 // ClientHello, on the goroutine of that handshake; so it may read files. Once a second at most it looks whether those
