@@ -31,7 +31,7 @@ func (w *Worker) begin(down ring.Sock, st *settings.Settings) bool {
 	s.addr, s.port, s.unix = peer.Addr().As16(), peer.Port(), !peer.IsValid()
 	ref, known := w.proxy.Clients.Touch(peer.Addr().Unmap(), w.now(), st.Tracking)
 	s.client, s.known = ref, int32(known)
-	if w.tls != nil {
+	if w.proxy.TLS != nil {
 		w.secure(s)
 		return true
 	}
@@ -128,21 +128,37 @@ func (w *Worker) prepare(st *settings.Settings) {
 
 // blame blacklists server i after err, unless the error is ours.
 func (w *Worker) blame(i int, err error) {
-	w.proxy.Debugf(1, "connect to server %d: %v", i, err)
+	logf := w.debugf
+	if _, ok := errors.AsType[*tlsError](err); ok || errors.Is(err, errPlainLoop) {
+		logf = w.seldom(&w.proxy.distrust) // nobody else tells the operator
+	}
+	logf("connect to server %d: %v", i, err)
 	if tproxy.Again(err) || errors.Is(err, tproxy.ErrRefused) {
 		return // no local port or address: another try may have one, and the server is not at fault
 	}
 	w.proxy.Servers.Fail(i, w.now())
 }
 
-// connected takes the outcome of connecting s: 0 or an error.
-func (w *Worker) connected(s *session, err syscall.Errno) {
+// reached takes the outcome of connecting s: 0 or an error. With TLS it is the handshake that decides, in the time that
+// connecting may take.
+func (w *Worker) reached(s *session, err syscall.Errno) {
+	if err != 0 {
+		w.connected(s, err)
+		return
+	}
+	if begun, err := w.greet(s.up, int(s.server), s.token()); !begun {
+		w.connected(s, err)
+	}
+}
+
+// connected goes on with s, which can speak with its server, or cannot for err.
+func (w *Worker) connected(s *session, err error) {
 	w.loop.StopTimer(s.timer)
 	s.timer = 0
 	s.state = waiting // no longer one of those that pending counts
 	w.proxy.pending.Add(-1)
 	st := w.proxy.Settings.Get()
-	if err == 0 {
+	if err == nil {
 		w.proxy.Clients.SetServer(s.client, int(s.server), w.now())
 		s.state = relaying
 		s.active = w.loop.Now()

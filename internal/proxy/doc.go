@@ -6,8 +6,8 @@
 //	             ▼                                  └── Next ◄─┘
 //	           parked until one is
 //
-// With TLS the handshake comes before the choice, and from then on the loop of the worker, a tlsloop.Loop, deals in
-// plain text.
+// With TLS the handshake with the client comes before the choice, and that with the server is a part of connecting to
+// it; from then on the loop of the worker, a tlsloop.Loop, deals in plain text.
 //
 // A [Proxy] is the service over all loops; a [Worker] is its part on one loop and belongs to that loop's goroutine.
 // Sessions live in the worker's slab, without pointers, so that a million of them are nothing to the garbage

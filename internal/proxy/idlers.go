@@ -106,18 +106,47 @@ func (w *Worker) idler(c *ring.Completion) {
 		id.timer = 0
 		w.startIdler(i, w.proxy.Settings.Get())
 	case c.Op == ring.OpConnect && c.Err == 0:
-		w.loop.StopTimer(id.timer)
-		id.timer = 0
-		id.up = true
-		w.idlers.open++
-		w.proxy.idlers.Store(int32(w.idlers.open))
-		w.loop.Recv(id.sock, id.token(i))
-	case c.Op == ring.OpRecv && c.N > 0:
-	default: // refused, timed out, or ended by the server
-		if c.Op != ring.OpRecv {
-			w.proxy.Servers.Fail(id.server, w.now())
+		if begun, err := w.greet(id.sock, id.server, id.token(i)); !begun {
+			w.idlerGreeted(i, err)
 		}
-		w.endIdler(i)
-		id.timer = w.loop.After(retryIdler, id.token(i))
+	case c.Op == ring.OpRecv && c.N > 0:
+	case c.Op == ring.OpRecv: // ended by the server
+		w.againIdler(i)
+	default: // refused, or timed out
+		w.failIdler(i)
 	}
+}
+
+// idlerSecured takes the outcome of a TLS handshake of the idler with token t, which has not been given up: that would
+// have closed its socket.
+func (w *Worker) idlerSecured(t ring.Token, err error) {
+	w.idlerGreeted(int(uint32(t.Value())), err)
+}
+
+// idlerGreeted counts idler i, which can speak with its server, or cannot for err.
+func (w *Worker) idlerGreeted(i int, err error) {
+	if err != nil {
+		w.failIdler(i)
+		return
+	}
+	id := &w.idlers.all[i]
+	w.loop.StopTimer(id.timer)
+	id.timer = 0
+	id.up = true
+	w.idlers.open++
+	w.proxy.idlers.Store(int32(w.idlers.open))
+	w.loop.Recv(id.sock, id.token(i))
+}
+
+// failIdler gives idler i up for a fault of its server.
+func (w *Worker) failIdler(i int) {
+	w.proxy.Servers.Fail(w.idlers.all[i].server, w.now())
+	w.againIdler(i)
+}
+
+// againIdler gives idler i up, until after a pause.
+func (w *Worker) againIdler(i int) {
+	w.endIdler(i)
+	id := &w.idlers.all[i]
+	id.timer = w.loop.After(retryIdler, id.token(i))
 }

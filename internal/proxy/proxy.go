@@ -27,6 +27,10 @@ type Config struct {
 	// TLS is how to speak with clients; nil: as they come.
 	TLS *tls.Config
 
+	// ServerTLS is how to speak with a server whose configuration asks for TLS, given its index as well; nil: not at
+	// all. It is called on the loops. With either the loops copy what they could splice.
+	ServerTLS func(i int, c *balance.Config) *tls.Config
+
 	// Face is what servers see of clients with transparent.
 	Face *tproxy.Face
 
@@ -49,8 +53,10 @@ type Proxy struct {
 	current atomic.Int32 // server chosen last
 	idlers  atomic.Int32 // connected to servers without a client
 	slots   tlsloop.Slots
-	refusal atomic.Int64 // when a failed handshake was last logged, in seconds
-	lastMsg atomic.Int64 // when the shortage of descriptors was last logged, in seconds
+	refusal atomic.Int64 // when a failed handshake with a client was last logged, in seconds
+	// distrust is the same for servers.
+	distrust atomic.Int64
+	lastMsg  atomic.Int64 // when the shortage of descriptors was last logged, in seconds
 }
 
 // New returns a proxy without workers.

@@ -36,7 +36,7 @@ func (w *Worker) session(s *session, c *ring.Completion) {
 	}
 	switch s.state {
 	case connecting:
-		w.connected(s, c.Err)
+		w.reached(s, c.Err)
 	case relaying:
 		s.active = w.loop.Now()
 		w.touch(s)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ type setup struct {
 	set      func(*settings.Settings)
 	logf     func(format string, args ...any)
 	tls      *tls.Config
+	trust    *x509.CertPool // of servers with TLS; nil: none is spoken to
 }
 
 // rig is a proxy on running loops. Each worker listens on a port of its own, so that a test knows where its clients
@@ -79,8 +81,14 @@ func newProxy(t testing.TB, u setup) (p *Proxy, lists *acl.Table, log *sink.Log)
 			t.Fatal(err)
 		}
 	}
+	var serverTLS func(int, *balance.Config) *tls.Config
+	if u.trust != nil {
+		serverTLS = func(_ int, c *balance.Config) *tls.Config {
+			return &tls.Config{RootCAs: u.trust, ServerName: c.ServerName()}
+		}
+	}
 	return New(Config{Settings: settings.NewStore(st), Servers: servers, Clients: client.New(st.ClientsMax), ACL: lists,
-		Log: log, MaxConns: u.maxConns, Logf: u.logf, TLS: u.tls,
+		Log: log, MaxConns: u.maxConns, Logf: u.logf, TLS: u.tls, ServerTLS: serverTLS,
 		Debugf: func(int, string, ...any) {}, Dump: func([]byte) {}}), lists, log
 }
 

@@ -16,7 +16,7 @@ const (
 	free       state = iota
 	securing         // the client's TLS handshake
 	waiting          // for a server, or for a descriptor to connect with
-	connecting       // to a server
+	connecting       // to a server, its TLS handshake included
 	relaying         // bytes pass
 	answering        // the dummy server's answer is on its way
 	closing          // accounted for; its sockets are being closed

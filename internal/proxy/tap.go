@@ -36,7 +36,7 @@ func (w *Worker) chunk(s *session, c *ring.Completion) splice.Event {
 // rewrite hands on the n bytes of b, which s has received from its client, with the headers that -H adds.
 func (w *Worker) rewrite(s *session, b ring.Buf, n int) (ev splice.Event) {
 	st := w.proxy.Settings.Get()
-	conf := header.Config{Mode: st.Forwarded, HTTPS: w.tls != nil}
+	conf := header.Config{Mode: st.Forwarded, HTTPS: w.proxy.TLS != nil}
 	rw, src := &w.rewriters[s.slot], w.loop.Bytes(b)[:n]
 	for off := 0; off < n && !rw.Refused(); {
 		dst := w.loop.Alloc()

@@ -22,7 +22,7 @@ import (
 type Worker struct {
 	proxy *Proxy
 	loop  ring.Loop
-	tls   *tlsloop.Loop // the same, if clients speak TLS; else nil
+	tls   *tlsloop.Loop // the same, if clients or servers speak TLS; else nil
 	pump  *splice.Pump
 	log   *sink.Producer
 	index int32
@@ -59,7 +59,7 @@ type listener struct {
 func (p *Proxy) NewWorker(l ring.Loop, maxPipes int) *Worker {
 	i := len(p.workers)
 	w := &Worker{proxy: p, log: p.Log.Producer(i), index: int32(i)}
-	if w.loop = l; p.TLS != nil {
+	if w.loop = l; p.TLS != nil || p.ServerTLS != nil {
 		w.tls = tlsloop.New(l, classTLS, p.slots, w.secured)
 		w.loop = w.tls
 	}
