@@ -138,10 +138,12 @@ func checkServer(k *check) {
 			k.number(key, value, 0, 65535)
 		case "acl", "max", "hard", "blacklist", "weight", "prio":
 			k.number(key, value, minNumber, maxNumber)
+		case "tls", "sni":
 		default:
 			k.doubt("unknown key '%s'", key)
 		}
 	}
+	k.checkAuthorities()
 }
 
 func checkSource(k *check) {

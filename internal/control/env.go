@@ -103,6 +103,11 @@ type Runtime interface {
 	// Before it serves it only is named. On error the old one stays.
 	OpenCountries(path string) error
 
+	// TryAuthorities is nil if a server can be spoken to with TLS and those whose certificates are in the file at path
+	// can be trusted; balance.SystemCAs means those whom the system trusts. OpenAuthorities reads them for use.
+	TryAuthorities(path string) error
+	OpenAuthorities(path string) error
+
 	// TryCongestion is nil if the system lets us use the congestion control of that name.
 	TryCongestion(name string) error
 

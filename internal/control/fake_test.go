@@ -35,6 +35,7 @@ type fakeRuntime struct {
 	exited, closed     int
 	opened             []string
 	countries          string
+	authorities        []string
 	beforeSync         func() // run by Sync
 	onOpen             func() // run by OpenLog
 	resolve            func(context.Context, string) (netip.Addr, error)
@@ -108,6 +109,18 @@ func (r *fakeRuntime) OpenCountries(path string) error {
 	}
 	r.countries = path
 	return nil
+}
+
+func (r *fakeRuntime) TryAuthorities(path string) error {
+	if path == "/broken" {
+		return errFake
+	}
+	return nil
+}
+
+func (r *fakeRuntime) OpenAuthorities(path string) error {
+	r.authorities = append(r.authorities, path)
+	return r.TryAuthorities(path)
 }
 
 func (r *fakeRuntime) TryCongestion(name string) error {

@@ -74,6 +74,7 @@ type jsonServer struct {
 	SentBytes     uint64 `json:"sent_bytes"` // to the server
 	ReceivedBytes uint64 `json:"received_bytes"`
 	FailedAt      int64  `json:"failed_at_unix_seconds"` // 0: no failure that counts
+	TLS           string `json:"tls,omitempty"`          // whose signatures are trusted: a file or "system"; none: in plain
 }
 
 // jsonClient is an element of "clients".
@@ -113,7 +114,7 @@ func (c *call) setSnapshot(s *stats.Snapshot) {
 	servers, clients, conns := []jsonServer{}, []jsonClient{}, []jsonConnection{}
 	for _, v := range s.Servers {
 		servers = append(servers, jsonServer{v.Index, v.Addr, v.Port, v.Conn, v.Max, v.Hard, v.Weight, v.Prio, v.Sent,
-			v.Received, v.StatusUnix})
+			v.Received, v.StatusUnix, c.Service.Config(v.Index).TLS.CA})
 	}
 	for _, v := range s.Clients {
 		clients = append(clients, jsonClient{v.Addr, int64(v.Age / time.Second), v.LastServer, v.Connects, v.Sent, v.Received})

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -22,6 +23,11 @@ func serverSet(c *call) {
 		c.ignored("there is no server %d", n)
 		return
 	}
+	if err := c.openAuthorities(); err != nil {
+		c.err = fmt.Errorf("%s: server %d: %w", c.from, n, err)
+		c.ignored("%v; server %d stays as it is", err, n) // not in plain because of a mistake
+		return
+	}
 	var changes []func(*balance.Config)
 	change := func(f func(*balance.Config)) { changes = append(changes, f) }
 	blacklist, blacklistGiven := 0, false
@@ -33,12 +39,12 @@ pairs:
 		case "acl":
 			change(func(s *balance.Config) { s.ACL = v })
 		case "address":
-			addr, path, err := c.serverAddress(value)
+			addr, host, path, err := c.serverAddress(value)
 			if err != nil {
 				c.ignored("address %s: %v", value, err)
 				break pairs
 			}
-			change(func(s *balance.Config) { s.Addr, s.Path = addr, path })
+			change(func(s *balance.Config) { s.Addr, s.Host, s.Path = addr, host, path })
 		case "port":
 			if v < 0 || v > 65535 {
 				c.ignored("port %s out of range", value)
@@ -55,16 +61,22 @@ pairs:
 			change(func(s *balance.Config) { s.Weight = v })
 		case "prio":
 			change(func(s *balance.Config) { s.Prio = v })
+		case "tls", "sni": // serverTLS
 		default:
 			c.ignored("unknown key '%s'", key)
 		}
 	}
+	var nameless error
 	err := c.Service.Update(n, func(s *balance.Config) {
+		was := *s
 		for _, f := range changes {
 			f(s)
 		}
+		if nameless = serverTLS(c.args, s); nameless != nil {
+			*s = was
+		}
 	})
-	if err != nil {
+	if err = errors.Join(err, nameless); err != nil {
 		c.ignored("%v", err)
 		return
 	}
@@ -73,13 +85,17 @@ pairs:
 	}
 }
 
-// serverAddress is an IP address, or with a slash the path of a Unix socket.
-func (c *call) serverAddress(s string) (addr netip.Addr, path string, err error) {
+// serverAddress is an IP address, with the host that it is of if that was given, or with a slash the path of a Unix
+// socket.
+func (c *call) serverAddress(s string) (addr netip.Addr, host, path string, err error) {
 	if strings.Contains(s, "/") {
-		return netip.Addr{}, s, nil
+		return netip.Addr{}, "", s, nil
+	}
+	if _, err := netip.ParseAddr(s); err != nil {
+		host = s
 	}
 	addr, err = c.resolve(s)
-	return addr, "", err
+	return addr, host, "", err
 }
 
 // Where is a server's address as pen shows it: 0.0.0.0 for an empty slot, port 1 for a Unix socket.
@@ -105,6 +121,7 @@ func serverSave(e *Env, s *settings.Settings) []string {
 		if s.Rules.Prio {
 			line += fmt.Sprintf(" prio %d", t.Prio)
 		}
+		line += tlsSaved(&t)
 		lines = append(lines, line)
 	}
 	return lines
@@ -121,7 +138,7 @@ func servers(c *call) {
 		c.printf("%d addr %s port %d conn %d max %d hard %d weight %d prio %d sx %d rx %d\n",
 			i, addr, port, conns, t.Max, t.Hard, t.Weight, t.Prio, up, down)
 		list = append(list, jsonServer{i, addr, int(port), conns, t.Max, t.Hard, t.Weight, t.Prio, up, down,
-			c.Service.FailedAt(i) / int64(time.Second)})
+			c.Service.FailedAt(i) / int64(time.Second), t.TLS.CA})
 	}
 	c.set("servers", list)
 }

@@ -56,8 +56,9 @@ func commands() []command {
 			shows: true, touches: logFile, check: checkLog, run: logTo, no: logOff, save: logSave},
 		flag("roundrobin", "choose servers in turn, do not remember clients",
 			func(s *settings.Settings) *bool { return &s.Rules.RoundRobin }),
-		{name: "server", args: "N [acl N | address HOST | port N | max N | hard N | blacklist SECONDS | weight N | prio N]...",
-			help: "change or add a server", check: checkServer, run: serverSet, save: serverSave},
+		{name: "server", args: "N [acl N | address HOST | port N | max N | hard N | blacklist SECONDS | weight N | prio N |" +
+			" tls FILE|system|off | sni NAME]...",
+			help: "change or add a server", touches: authoritiesFile, check: checkServer, run: serverSet, save: serverSave},
 		flag("stubborn", "no other server when the chosen one fails",
 			func(s *settings.Settings) *bool { return &s.Rules.Stubborn }),
 		{name: "tcp_fastclose", args: "up|down|both|off", help: "whose end of stream closes both sides",

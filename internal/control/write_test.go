@@ -177,6 +177,11 @@ func drawServer(t *rapid.T, rules *balance.Rules) balance.Config {
 	if rules.Prio {
 		c.Prio = number("prio")
 	}
+	c.TLS = balance.TLS{CA: rapid.SampledFrom([]string{"", balance.SystemCAs, "ca.pem", "/broken-not"}).Draw(t, "tls"),
+		Name: rapid.OneOf(rapid.Just(""), word).Draw(t, "sni")}
+	if c.Path != "" && c.TLS.Name == "" {
+		c.TLS.CA = ""
+	}
 	return c
 }
 

@@ -45,7 +45,7 @@ type Daemon struct {
 	servers *balance.Service
 	clients *client.Table
 	proxy   *proxy.Proxy
-	term    *tlsterm.Terminator // nil: no TLS
+	term    *tlsterm.Terminator // nil: no TLS with clients
 	ctl     *control.Env
 	log     *process.Logger
 	back    *process.Background // nil in the foreground
@@ -61,6 +61,8 @@ type Daemon struct {
 	spare   int      // connections that the loops may accept beyond the limit
 	ctlSock *sock.Listener
 	direct  *direct // nil: connections are proxied
+
+	serverTLS tlsterm.Servers
 
 	serving atomic.Bool
 
@@ -120,6 +122,7 @@ func (d *Daemon) main() error {
 		}
 		return err
 	}
+	defer d.serverTLS.Close() // which commands open
 	if err := d.parse(d.env.Args[1:]); err != nil {
 		return err
 	}
@@ -169,7 +172,7 @@ func (d *Daemon) configure() error {
 }
 
 // check refuses what cannot work as it is.
-func (d *Daemon) check() error { return d.checkTransparent() }
+func (d *Daemon) check() error { return errors.Join(d.checkTransparent(), d.checkServerTLS()) }
 
 const whyNoControl = "Won't open control port running as root; use -u to run as different user"
 

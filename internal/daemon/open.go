@@ -82,7 +82,8 @@ func (d *Daemon) openLoops(limit int) error {
 	d.access = sink.New(n, d.Logf)
 	d.face.Logf = d.Logf
 	d.proxy = proxy.New(proxy.Config{Settings: d.store, Servers: d.servers, Clients: d.clients, ACL: d.acl, Log: d.access,
-		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.Raw, TLS: d.tlsConfig(), Face: &d.face})
+		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.Raw, TLS: d.tlsConfig(), ServerTLS: d.serverConfig(),
+		Face: &d.face})
 	if d.rawPath() {
 		return nil // there are no connections for loops to serve
 	}
@@ -194,7 +195,10 @@ func (d *Daemon) addServers(words []string, port uint16) error {
 		return err
 	}
 	for i, s := range specs {
-		if err := d.servers.Update(slots[i], func(c *balance.Config) { *c = s.conf }); err != nil {
+		if err := d.servers.Update(slots[i], func(c *balance.Config) {
+			s.conf.TLS = c.TLS // which only commands can say
+			*c = s.conf
+		}); err != nil {
 			return err
 		}
 	}

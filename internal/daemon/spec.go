@@ -120,6 +120,9 @@ func (d *Daemon) resolveServers(specs []serverSpec) error {
 			continue
 		}
 		wg.Go(func() {
+			if _, err := netip.ParseAddr(s.host); err != nil {
+				s.conf.Host = s.host
+			}
 			var err error
 			if s.conf.Addr, err = d.Resolve(context.Background(), s.host); err != nil {
 				errs[i] = fmt.Errorf("unknown or invalid address [%s]: %w", s.host, err)

@@ -75,7 +75,7 @@ func (d *Daemon) tlsConfig() *tls.Config {
 
 // bufSize is the size of the loops' buffers; 0 leaves it to them.
 func (d *Daemon) bufSize() int {
-	if d.term == nil {
+	if d.term == nil && !d.wantsServerTLS() {
 		return 0
 	}
 	engine := d.store.Get().Engine
@@ -100,8 +100,11 @@ func (d *Daemon) refreshTLS() {
 	}
 }
 
-// reloadTLS reads the files of certificates and keys again.
+// reloadTLS reads the files of certificates, authorities and keys again.
 func (d *Daemon) reloadTLS() {
+	if err := d.serverTLS.Reload(); err != nil {
+		d.Logf("authorities of servers: %v; the old ones stay", err)
+	}
 	if d.term == nil {
 		return
 	}
