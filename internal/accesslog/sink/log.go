@@ -137,12 +137,13 @@ func (l *Log) Reopen() error {
 	if !l.dest.IsFile() {
 		return nil
 	}
-	to, err := open(l.dest)
-	if err != nil {
-		return err
-	}
+	// All of it is done by the writer: nothing can go to the old file once the new one is there to be seen.
 	return l.do(func() error {
 		l.write()
+		to, err := open(l.dest)
+		if err != nil {
+			return err
+		}
 		old := l.out.main
 		l.out.main = to
 		return old.close()
