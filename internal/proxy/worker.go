@@ -276,13 +276,17 @@ func (w *Worker) giveWay() {
 	}
 }
 
-// wait closes the gate of this worker until somebody frees a place or a second has passed.
+// retryPause is how long a worker that lacks descriptors waits for another process, or for a peer that has not been heard
+// of, to free one.
+const retryPause = 100 * time.Millisecond
+
+// wait closes the gate of this worker until somebody frees a place or a pause has passed.
 func (w *Worker) wait() {
 	if w.gated.CompareAndSwap(false, true) {
 		w.proxy.gated.Add(1)
 	}
 	if w.retry == 0 {
-		w.retry = w.loop.After(time.Second, ring.NewToken(classRetry, 0))
+		w.retry = w.loop.After(retryPause, ring.NewToken(classRetry, 0))
 	}
 }
 
