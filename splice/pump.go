@@ -2,8 +2,8 @@ package splice
 
 import "github.com/penlb/pen/ring"
 
-// Switch points between the strategies, and the bound on what a flow holds. DATAPLANE measurements behind them are
-// in docs/benchmarks.md.
+// Switch points between the strategies, and the bound on what a flow holds. Copying costs less than splicing for pieces
+// up to some 16 KB, and several times as much for bulk: see docs/benchmarks.md.
 const (
 	maxHeld    = 4         // received pieces that wait for their turn before a flow stops reading
 	bulkBytes  = 128 << 10 // in full buffers in a row: turns a flow from copy to pipe
