@@ -84,7 +84,9 @@ func fill(slots *[Slots]uint16, shares []share) {
 			}
 			w.credit -= heaviest
 			for slots[w.next] != none {
-				w.next = (w.next + w.skip) % Slots
+				if w.next += w.skip; w.next >= Slots { // cheaper than a division
+					w.next -= Slots
+				}
 			}
 			slots[w.next] = w.Number
 			if taken++; taken == Slots {
