@@ -241,7 +241,7 @@ func (w *wired) close() error {
 		errs = append(errs, w.drop.close())
 	}
 	for _, k := range w.workers {
-		errs = append(errs, unix.Close(k.fd))
+		errs = append(errs, k.ring.close(), unix.Close(k.fd))
 	}
 	for _, fd := range []int{w.control, w.wake, w.groups} {
 		if fd >= 0 {

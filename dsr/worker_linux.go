@@ -32,7 +32,8 @@ type worker struct {
 
 	// of the thread
 	fwd   *Forwarder
-	room  []byte // a slot per message
+	ring  *rxRing
+	room  []byte // for frames that are too long for the ring: a slot for each of in
 	in    []mmsghdr
 	inIO  []unix.Iovec
 	out   []mmsghdr
@@ -41,12 +42,12 @@ type worker struct {
 }
 
 func newWorker(l *wired, e *Engine, f *Forwarder, batch int) (*worker, error) {
-	fd, rcvbuf, err := receiver(l.index)
+	fd, rcvbuf, ring, err := receiver(l.index)
 	if err != nil {
 		return nil, err
 	}
 	batch = min(max(batch, 1), MaxBatch)
-	k := &worker{fd: fd, rcvbuf: rcvbuf, link: l, engine: e, fwd: f,
+	k := &worker{fd: fd, rcvbuf: rcvbuf, link: l, engine: e, fwd: f, ring: ring,
 		room: make([]byte, batch*slotBytes),
 		in:   make([]mmsghdr, batch), inIO: make([]unix.Iovec, batch),
 		out: make([]mmsghdr, batch), outIO: make([]unix.Iovec, batch)}
@@ -81,40 +82,65 @@ func (w *wired) run() error {
 func (k *worker) run() error {
 	poll := []unix.PollFd{{Fd: int32(k.fd), Events: unix.POLLIN}, {Fd: int32(k.link.wake), Events: unix.POLLIN}}
 	for !k.link.stopping.Load() {
-		n, err := mmsg(unix.SYS_RECVMMSG, k.fd, k.in, unix.MSG_DONTWAIT)
-		switch {
-		case err == nil:
-			k.turn(n)
+		if n := k.ring.ready(len(k.out)); n > 0 {
+			if err := k.turn(n); err != nil {
+				return err
+			}
 			continue
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.ENETDOWN): // the socket works again when the interface does
-			k.engine.opts.Logf("dsr: interface %s is down", k.link.name)
-		case !errors.Is(err, unix.EAGAIN):
-			return fmt.Errorf("receive on %s: %w", k.link.name, os.NewSyscallError("recvmmsg", err))
 		}
 		if _, err := unix.Poll(poll, -1); err != nil && !errors.Is(err, unix.EINTR) {
 			return os.NewSyscallError("poll", err)
+		}
+		if poll[0].Revents&unix.POLLERR != 0 {
+			if err := k.trouble(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// turn treats the frames of the first n messages.
-func (k *worker) turn(n int) {
+// trouble returns what has happened to the socket, if it will not work again.
+func (k *worker) trouble() error {
+	n, err := unix.GetsockoptInt(k.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	switch errno := unix.Errno(n); {
+	case err != nil:
+		return os.NewSyscallError("SO_ERROR", err)
+	case errno == unix.ENETDOWN: // the socket works again when the interface does
+		k.engine.opts.Logf("dsr: interface %s is down", k.link.name)
+	case errno != 0:
+		return fmt.Errorf("receive on %s: %w", k.link.name, errno)
+	}
+	return nil
+}
+
+// turn treats the frames of the first n slots of the ring.
+func (k *worker) turn(n int) error {
+	if err := k.dequeue(n); err != nil {
+		return err
+	}
 	now := k.engine.now()
 	t := k.engine.tables.Load()
+	long := 0
 	for i := range n {
-		m := &k.in[i]
-		slot := k.room[i*slotBytes : (i+1)*slotBytes]
-		if m.Flags&unix.MSG_TRUNC != 0 || m.n < vnetLen {
-			k.fwd.counts.verdicts[DropSize].Add(1)
+		b, cut := k.ring.frame(i)
+		if k.ring.queued(i) {
+			m := &k.in[long]
+			b, cut = k.room[long*slotBytes:][:m.n:slotBytes], m.Flags&unix.MSG_TRUNC != 0
+			long++
+			if cut {
+				k.fwd.counts.verdicts[DropSize].Add(1)
+				continue
+			}
+		}
+		if cut {
+			k.link.losses.Add(1)
 			continue
 		}
-		v, frame := k.fwd.Process(t, slot[vnetLen:m.n], now)
+		v, frame := k.fwd.Process(t, b[vnetLen:], now)
 		switch v {
 		case Answered:
-			clear(slot[:vnetLen]) // nothing is left to the network card
+			clear(b[:vnetLen]) // nothing is left to the network card
 		case Heard:
 			k.engine.tell(k.fwd.heard)
 		}
@@ -124,12 +150,32 @@ func (k *worker) turn(n int) {
 		}
 		if frame != nil {
 			io := &k.outIO[k.sends]
-			io.Base = &slot[0]
+			io.Base = &b[0]
 			io.SetLen(vnetLen + len(frame))
 			k.sends++
 		}
 	}
 	k.flush()
+	k.ring.release(n)
+	return nil
+}
+
+// dequeue reads those frames of the first n slots that are too long for them into room, in their order.
+func (k *worker) dequeue(n int) error {
+	long := 0
+	for i := range n {
+		if k.ring.queued(i) {
+			long++
+		}
+	}
+	for got := 0; got < long; {
+		n, err := mmsg(unix.SYS_RECVMMSG, k.fd, k.in[got:long], unix.MSG_DONTWAIT)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("receive on %s: %w", k.link.name, os.NewSyscallError("recvmmsg", err))
+		}
+		got += n
+	}
+	return nil
 }
 
 // flush sends what is in out. A frame that the interface does not take is dropped; those behind it have their chance.

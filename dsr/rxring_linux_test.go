@@ -1,0 +1,98 @@
+package dsr
+
+import (
+	"encoding/binary"
+	"net"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/penlb/pen/dsr/wire"
+	"github.com/penlb/pen/internal/testnet"
+)
+
+// Frames come out of the ring, several times around, as they went in: short ones from their slots, and long ones, in
+// their place, from the queue.
+func TestRing(t *testing.T) {
+	testnet.Need(t, testnet.Root)
+	h := testnet.New(t).Host("alone")
+	h.IP("link", "set", "lo", "mtu", "60000", "up")
+	var in, out int
+	var ring *rxRing
+	if err := h.Do(func() error {
+		lo, err := net.InterfaceByName("lo")
+		if err != nil {
+			return err
+		}
+		if in, _, ring, err = receiver(lo.Index); err != nil {
+			return err
+		}
+		out, err = sender(lo.Index)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { unix.Close(in); unix.Close(out); ring.close() }()
+	if err := attach(in, []unix.SockFilter{{Code: ret, K: takeAll}}); err != nil {
+		t.Fatal(err)
+	}
+	link := &wired{name: "lo"}
+	k := &worker{fd: in, ring: ring, link: link, room: make([]byte, 4*slotBytes), in: make([]mmsghdr, 4), inIO: make([]unix.Iovec, 4)}
+	for i := range k.in {
+		k.inIO[i].Base = &k.room[i*slotBytes]
+		k.inIO[i].SetLen(slotBytes)
+		k.in[i].Iov = &k.inIO[i]
+		k.in[i].SetIovlen(1)
+	}
+	sizes := []int{60, 1514, 1598, 4000, 50000, 99}
+	frame := make([]byte, 50000)
+	wire.PutEthernet(frame, wire.MAC{}, wire.MAC{2}, 0x88b5) // IEEE 802, for experiments
+	sent, got := uint32(0), uint32(0)
+	for range 3 * ringSlots / 4 {
+		for range 4 {
+			binary.BigEndian.PutUint32(frame[wire.EthernetLen:], sent)
+			if _, err := unix.Write(out, frame[:sizes[int(sent)%len(sizes)]]); err != nil {
+				t.Fatal(err)
+			}
+			sent++
+		}
+		n := ring.ready(4)
+		if err := k.dequeue(n); err != nil {
+			t.Fatal(err)
+		}
+		long := 0
+		for i := range n {
+			b, cut := ring.frame(i)
+			if ring.queued(i) {
+				b, cut = k.room[long*slotBytes:][:k.in[long].n], false
+				long++
+			}
+			want := sizes[int(got)%len(sizes)]
+			if number := binary.BigEndian.Uint32(b[vnetLen+wire.EthernetLen:]); cut || number != got || len(b) != vnetLen+want {
+				t.Fatalf("frame %d of %d bytes (cut: %v), want %d of %d", number, len(b)-vnetLen, cut, got, want)
+			}
+			if cap(b) < vnetLen+ownFrame {
+				t.Fatalf("no room for an answer in %d bytes", cap(b))
+			}
+			got++
+		}
+		ring.release(n)
+	}
+	if got != sent {
+		t.Errorf("%d frames of %d", got, sent)
+	}
+	// Without room in the queue the rest of a long frame is missing, and is known to be.
+	if err := unix.SetsockoptInt(in, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := unix.Write(out, frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := ring.ready(4); n != 2 || ring.queued(1) {
+		t.Fatalf("%d frames, the last one queued: %v", n, ring.queued(1))
+	} else if _, cut := ring.frame(1); !cut {
+		t.Error("a frame without its end passes for a whole one")
+	}
+}
