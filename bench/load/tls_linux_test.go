@@ -17,7 +17,7 @@ import (
 // encryptedServer answers one request on each connection, or sends without end.
 func encryptedServer(t *testing.T) net.Listener {
 	t.Helper()
-	path, err := peer.WriteCert(t.TempDir())
+	path, err := peer.WriteCert(t.TempDir(), false)
 	if err != nil {
 		t.Fatal(err)
 	}

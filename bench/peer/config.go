@@ -25,7 +25,7 @@ func haproxy(tuned string) func(*Setup) string {
 	return func(s *Setup) string {
 		kind := ""
 		if s.Cert != "" {
-			kind = " ssl crt " + s.Cert
+			kind = " ssl prefer-client-ciphers crt " + s.Cert // as all others do
 		}
 		return fmt.Sprintf(`global
 	nbthread 1
@@ -58,7 +58,8 @@ func nginx(buffer string) func(*Setup) string {
 		}
 		if s.Cert != "" {
 			kind += " ssl"
-			more = fmt.Sprintf("\t\tssl_certificate %s;\n\t\tssl_certificate_key %s;\n", s.Cert, s.Cert)
+			more = fmt.Sprintf("\t\tssl_certificate %s;\n\t\tssl_certificate_key %s;\n", s.Cert, s.Cert) +
+				"\t\tssl_protocols TLSv1.2 TLSv1.3;\n" // before 1.23.4 TLS 1.3 is off by default
 		}
 		return fmt.Sprintf(`%sdaemon off;
 worker_processes 1;

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"crypto/rsa"
 	"crypto/tls"
 	"net/netip"
 	"slices"
@@ -11,12 +12,19 @@ import (
 // TestTLS: whoever takes part in scenarios of TLS is told so, and can read the certificate.
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	path, err := WriteCert(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tls.LoadX509KeyPair(path, path); err != nil {
-		t.Fatal(err)
+	var path string
+	for _, withRSA := range []bool{true, false} {
+		var err error
+		if path, err = WriteCert(t.TempDir(), withRSA); err != nil {
+			t.Fatal(err)
+		}
+		c, err := tls.LoadX509KeyPair(path, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, is := c.PrivateKey.(*rsa.PrivateKey); is != withRSA {
+			t.Errorf("an RSA key: %v, want %v", is, withRSA)
+		}
 	}
 	for _, p := range All() {
 		if p.PlainOnly || p.Mode != "" {

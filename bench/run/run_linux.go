@@ -232,7 +232,7 @@ func (r *runner) proxy(ctx context.Context, s *scenario.Scenario, p *peer.Found,
 		network = "udp"
 	case s.TLS():
 		network = "tls"
-		if cert, err = peer.WriteCert(dir); err != nil {
+		if cert, err = peer.WriteCert(dir, s.RSA); err != nil {
 			return nil, netip.AddrPort{}, err
 		}
 	}

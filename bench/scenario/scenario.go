@@ -19,6 +19,8 @@ type Scenario struct {
 	// Answers is how many datagrams a proxy of UDP may expect for each request, after which it can forget the client; 0:
 	// it does not know.
 	Answers int
+	// RSA gives the proxy a certificate with an RSA key; else it is an ECDSA key. For TLS.
+	RSA bool
 }
 
 // Conns is how many connections are open at a time.

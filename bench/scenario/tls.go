@@ -8,7 +8,7 @@ import (
 // TLS reports whether the clients of the scenario speak TLS.
 func (s *Scenario) TLS() bool { return len(s.Groups) > 0 && s.Groups[0].TLS != load.Plain }
 
-// encrypted are the scenarios of TLS 1.3, with an ECDSA certificate.
+// encrypted are the scenarios of TLS 1.3.
 func encrypted() []Scenario {
 	handshakes := func(name, title string, mode load.TLS) Scenario {
 		return Scenario{Name: name, Title: title + ", one 64 B request, close; 20 in parallel", Columns: pingColumns,
@@ -18,8 +18,10 @@ func encrypted() []Scenario {
 		return Scenario{Name: name, Title: title, Columns: bulkColumns,
 			Groups: []load.Group{{Name: string(kind), Kind: kind, TLS: load.Full, Conns: 4}}}
 	}
+	rsa := handshakes("tls-full-rsa", "full TLS handshake with an RSA certificate", load.Full)
+	rsa.RSA = true
 	return []Scenario{
-		handshakes("tls-full", "full TLS handshake", load.Full),
+		handshakes("tls-full", "full TLS handshake", load.Full), rsa,
 		handshakes("tls-resumed", "resumed TLS session", load.Resumed),
 		streams("tls-down-s4", "4 bulk downloads through TLS", load.Down),
 		streams("tls-up-s4", "4 bulk uploads through TLS", load.Up),
