@@ -79,6 +79,9 @@ type Server struct {
 	Addr   netip.Addr
 	Weight int // share of the clients; less than 1 counts as 1, as in pen
 	ID     int // whatever the caller knows it by; for Stats
+	// Tunnel: the server is beyond a router, and gets each packet in one to its own address, which may be of the other
+	// family (IPIP, IP6IP6; RFC 2003, 2473, 4213). The kernel's routing tells which router of the link that is.
+	Tunnel bool
 }
 
 // Config is what the user wants. The zero Config forwards nothing.
@@ -87,6 +90,8 @@ type Config struct {
 	Servers []Server
 	// HashPort spreads the connections of one client over the servers; else they all go to one.
 	HashPort bool
+	// Sources are the networks from which the outer packets of tunnels seem to come: see Sources.
+	Sources Sources
 	// Permit tells whether new flows of a client may pass; nil: all. It is called by every thread, on the hot path: it
 	// must neither block nor allocate.
 	Permit func(client netip.Addr) bool
@@ -102,6 +107,9 @@ func (c *Config) check() error {
 	}
 	if len(c.Servers) > MaxServers/2 {
 		return fmt.Errorf("%d servers: at most %d", len(c.Servers), MaxServers/2)
+	}
+	if err := c.Sources.check(); err != nil {
+		return err
 	}
 	for _, v := range c.VIPs {
 		if !v.Addr.IsValid() || v.Addr.IsUnspecified() || v.Addr.IsMulticast() || v.Addr.IsLoopback() {

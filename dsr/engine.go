@@ -42,12 +42,14 @@ type nic interface {
 	source(whom wire.Addr) wire.Addr
 	// refresh reads the addresses of this machine, and the neighbours that the administrator has told the kernel.
 	refresh() (static map[wire.Addr]wire.MAC, err error)
+	// way is how to reach the end of a tunnel.
+	way(end wire.Addr) (way, error)
 	// own are the addresses of this machine.
 	own() []wire.Addr
 	// mac is our Ethernet address.
 	mac() wire.MAC
 	// publish makes the kernel forward by t too, if it forwards at all.
-	publish(t *tables, members []member) error
+	publish(t *tables) error
 	// mode is who forwards c, and what is against a program that could.
 	mode(c *Config) (Mode, string)
 	// run forwards until stop is called.
@@ -131,10 +133,6 @@ func (e *Engine) Configure(c Config) error {
 			return err
 		}
 	}
-	known := make(map[wire.Addr]bool, len(e.hood.byAddr))
-	for a := range e.hood.byAddr {
-		known[a] = true
-	}
 	e.collect()
 	if err := e.hood.set(c.Servers); err != nil {
 		if !sameVIPs {
@@ -151,8 +149,8 @@ func (e *Engine) Configure(c Config) error {
 		e.opts.Logf("dsr: %v", err)
 	}
 	for i := range e.hood.members {
-		if m := &e.hood.members[i]; m.used && !m.alive && !known[m.addr] {
-			e.ask(m.addr, wire.MAC{})
+		if m := &e.hood.members[i]; m.used && !m.alive && m.waiting == 0 && e.hood.first(uint16(i)) {
+			e.ask(m.via, wire.MAC{})
 		}
 	}
 	e.publish()
@@ -180,7 +178,7 @@ func (e *Engine) renumber(before []VIP) {
 
 // publish makes tables of the present state. The caller holds mu.
 func (e *Engine) publish() {
-	t := &tables{mac: e.nic.mac(), vips: vipTable(e.config.VIPs), servers: e.hood.targets(), config: e.config,
+	t := &tables{mac: e.nic.mac(), vips: vipTable(e.config.VIPs), servers: e.hood.targets(), outer: e.config.Sources.numbers(), config: e.config,
 		tarpit: e.config.Tarpit != nil, own: make(map[wire.Addr]bool)}
 	for _, a := range e.own {
 		t.own[a] = true
@@ -197,7 +195,7 @@ func (e *Engine) publish() {
 		e.shares = shares
 	}
 	e.tables.Store(t)
-	if err := e.nic.publish(t, e.hood.members); err != nil {
+	if err := e.nic.publish(t); err != nil {
 		e.opts.Logf("dsr: %v", err)
 	}
 }
@@ -206,6 +204,9 @@ func (e *Engine) publish() {
 func (e *Engine) refresh() error {
 	static, err := e.nic.refresh()
 	e.own = e.nic.own()
+	for _, lost := range e.hood.tunnels(e.nic.way) {
+		e.opts.Logf("dsr: %v", lost)
+	}
 	e.hood.setStatic(static)
 	return err
 }
@@ -338,8 +339,11 @@ func (e *Engine) Stats() Stats {
 	s := Stats{Lost: e.nic.lost()}
 	for i := range e.hood.members {
 		if m := &e.hood.members[i]; m.used {
-			s.Servers = append(s.Servers, ServerStats{Traffic: m.total, Addr: m.addr.Netip(), ID: m.id, MAC: m.mac,
-				Alive: m.alive, Chosen: m.chosen})
+			sv := ServerStats{Traffic: m.total, Addr: m.addr.Netip(), ID: m.id, MAC: m.mac, Alive: m.alive, Chosen: m.chosen}
+			if m.tunnel && m.wayless == "" {
+				sv.Via, sv.MTU = m.via.Netip(), m.mtu
+			}
+			s.Servers = append(s.Servers, sv)
 		}
 	}
 	for i, v := range e.config.VIPs {

@@ -16,6 +16,8 @@ type fakeNIC struct {
 	wanted  []VIP
 	refuses error
 	sent    int
+	ways    way
+	noWay   error // instead of ways
 }
 
 func (n *fakeNIC) send([]byte) error { n.sent++; return nil }
@@ -34,7 +36,8 @@ func (n *fakeNIC) stop()                                    {}
 func (n *fakeNIC) lost() uint64                             { return 3 }
 func (n *fakeNIC) features() (works []string, lacks []Lack) { return nil, nil }
 func (n *fakeNIC) mode(*Config) (Mode, string)              { return Packet, "" }
-func (n *fakeNIC) publish(*tables, []member) error          { return nil }
+func (n *fakeNIC) publish(*tables) error                    { return nil }
+func (n *fakeNIC) way(wire.Addr) (way, error)               { return n.ways, n.noWay }
 func (n *fakeNIC) close() error                             { return nil }
 
 func newTestEngine(t *testing.T) (*Engine, *fakeNIC) {
@@ -50,7 +53,7 @@ func forwards(t *testing.T, e *Engine, i, n int, to wire.Addr) {
 	t.Helper()
 	f := e.forwarder(i)
 	for c := range n {
-		if v, _ := f.Process(e.tables.Load(), segment(host(c), to, 1, 80, wire.FlagSYN), 0); v != Forwarded {
+		if v, _ := f.Process(e.tables.Load(), segment(host(c), to, 1, 80, wire.FlagSYN), 0, 0); v != Forwarded {
 			t.Fatalf("%s, want forwarded", causes[v])
 		}
 	}
@@ -96,7 +99,7 @@ func TestCountsAddUp(t *testing.T) {
 	if d := cmp.Diff(Traffic{65, 65 * 54}, drained()); d != "" || drained() != (Traffic{}) {
 		t.Errorf("drained: %s", d)
 	}
-	e.forwarder(0).Process(e.tables.Load(), nil, 0)
+	e.forwarder(0).Process(e.tables.Load(), nil, 0, 0)
 	if s = e.Stats(); len(s.Drops) != 1 || s.Drops[0] != (Drop{"truncated", 1}) || s.Lost != 3 {
 		t.Errorf("drops %v, lost %d", s.Drops, s.Lost)
 	}

@@ -13,12 +13,16 @@ import (
 // Classic BPF, which every packet socket has: whatever is not for us is not copied, nor is the thread woken. See
 // Documentation/networking/filter.rst.
 
+// handMark is the mark of a frame that the program in the kernel leaves to us: MARK in bpf/dsr.c.
+const handMark = 0x70656e21
+
 // nothing takes no frame.
 var nothing = []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
 
 const (
 	takeAll = 0x40000         // more than any frame has
 	ancVLAN = 0xfffff000 + 48 // SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT
+	ancMark = 0xfffff000 + 20 // SKF_AD_OFF + SKF_AD_MARK
 	ld32    = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 	ld16    = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
 	ld8     = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
@@ -78,6 +82,9 @@ func filter(vips []VIP, forward, tarpit bool) ([]unix.SockFilter, error) {
 		unix.SockFilter{Code: jumpEq, Jf: 1, K: wire.ICMPv6Advertise}, take,
 		drop)
 	prog := []unix.SockFilter{
+		{Code: ld32, K: ancMark},
+		{Code: jumpEq, Jf: 1, K: handMark},
+		take,
 		{Code: ld32, K: ancVLAN},
 		{Code: jumpEq, Jf: 6},
 		{Code: ld16, K: 12},

@@ -13,22 +13,27 @@ type tables struct {
 	slots   *[Slots]uint16
 	servers []target
 	own     map[wire.Addr]bool // addresses of this machine and of the servers: never a tarpit
+	outer   outerSources
 	config  Config
 	tarpit  bool
 }
 
-// target is a server as forwarding sees it.
+// target is a server as forwarding sees it: struct server of bpf/dsr.c, without padding of the compiler.
 type target struct {
-	MAC        wire.MAC
+	MAC        wire.MAC // of the server, or of the router on the way to it
 	Flags      uint8
 	_          uint8
-	Generation uint32 // changes when the number is given to another server
+	Generation uint32    // changes when the number is given to another server
+	MTU        uint16    // longest packet that a tunnel takes
+	_          uint16    //
+	Addr       wire.Addr // end of a tunnel; and whose number this is, for the process that takes over
 }
 
 // Flags of a target.
 const (
 	targetAlive  = 1 << iota // it answers, and MAC is known
 	targetChosen             // new flows may go to it; else only those that it has
+	targetTunnel             // it gets packets in packets
 )
 
 // Verdict is what becomes of a frame.
@@ -54,6 +59,7 @@ const (
 	DropRate      // tarpit: asked too often
 	DropSize      // longer than a slot of the ring, see MaxFrame
 	DropSend      // the interface did not take it
+	DropTooBig    // for a tunnel, and the sender cannot be told
 	verdicts
 )
 
@@ -61,7 +67,7 @@ const (
 var causes = [verdicts]string{
 	DropTruncated: "truncated", DropLength: "length", DropChecksum: "checksum", DropLoop: "loop", DropForeign: "foreign",
 	DropOther: "other", DropDenied: "denied", DropNoServer: "no_server", DropRate: "tarpit_rate", DropSize: "too_long",
-	DropSend: "not_sent",
+	DropSend: "not_sent", DropTooBig: "too_big",
 }
 
 // Forwarder turns frames into frames. One goroutine at a time may use it.
@@ -70,9 +76,12 @@ type Forwarder struct {
 	pit    *pit
 	counts *counts
 
-	// Of the last frame: what was heard, and whom a tarpit caught.
+	// Of the last frame: what was heard, whom a tarpit caught, and the tunnel that it goes through.
 	heard    neighbour
 	offender offence
+	tunnel   tunnel
+
+	complaints bucket // about packets too big
 }
 
 // neighbour is who is where.
@@ -81,16 +90,19 @@ type neighbour struct {
 	mac  wire.MAC
 }
 
-// Process decides about the frame, which arrived at time now (nanoseconds, of any clock that does not step). It
-// changes the frame in place and returns what to send, which may be longer than the frame up to its capacity and
-// shares its memory; or nil. It counts the frame.
-func (f *Forwarder) Process(t *tables, frame []byte, now int64) (Verdict, []byte) {
-	v, out := f.process(t, frame, now)
+// Process decides about the frame, which arrived at time now (nanoseconds, of any clock that does not step). segment is
+// how much data the sender wants in each piece of the frame, which it leaves to the network card to cut; 0 if there is
+// nothing to cut. Process changes the frame in place and returns what to send, which may be longer than the frame up to
+// its capacity and shares its memory; or nil. What goes through a tunnel is the packet without its Ethernet header;
+// f.tunnel has what goes before it. It counts the frame.
+func (f *Forwarder) Process(t *tables, frame []byte, segment int, now int64) (Verdict, []byte) {
+	f.tunnel.head = f.tunnel.head[:0]
+	v, out := f.process(t, frame, segment, now)
 	f.counts.verdicts[v].Add(1)
 	return v, out
 }
 
-func (f *Forwarder) process(t *tables, frame []byte, now int64) (Verdict, []byte) {
+func (f *Forwarder) process(t *tables, frame []byte, segment int, now int64) (Verdict, []byte) {
 	var p wire.Packet
 	if err := wire.Decode(frame, &p); err != nil {
 		return malformed(err), nil
@@ -114,7 +126,7 @@ func (f *Forwarder) process(t *tables, frame []byte, now int64) (Verdict, []byte
 	if eth.Dst() != t.mac {
 		return DropForeign, nil
 	}
-	vip, k, h, ok := t.lookup(frame, &p)
+	vip, k, port, ok := t.lookup(frame, &p)
 	if !ok {
 		if t.tarpit && p.Proto == wire.ProtoTCP && !p.Later && p.Flags&(wire.FlagSYN|wire.FlagACK) == wire.FlagSYN {
 			return f.trap(t, frame, &p, now)
@@ -122,7 +134,7 @@ func (f *Forwarder) process(t *tables, frame []byte, now int64) (Verdict, []byte
 		return DropOther, nil
 	}
 	opens := p.Proto == wire.ProtoTCP && !p.Later && p.Flags&(wire.FlagSYN|wire.FlagACK) == wire.FlagSYN
-	server, v := f.route(t, &k, h, opens)
+	server, v := f.route(t, &k, port, opens)
 	if v != Forwarded {
 		return v, nil
 	}
@@ -133,9 +145,20 @@ func (f *Forwarder) process(t *tables, frame []byte, now int64) (Verdict, []byte
 	if to.MAC == t.mac {
 		return DropLoop, nil
 	}
+	if to.Flags&targetTunnel != 0 {
+		if p.L3 != wire.EthernetLen {
+			return DropOther, nil // the way on has no tags
+		}
+		if !fits(frame, &p, segment, int(to.MTU)) {
+			return f.complain(t, frame, &p, int(to.MTU), now)
+		}
+	}
 	eth.SetDst(to.MAC)
 	eth.SetSrc(t.mac)
 	f.counts.forwarded(server, vip, len(frame))
+	if to.Flags&targetTunnel != 0 {
+		return Forwarded, f.wrap(t, frame, &p, to, hash(keySource, &k.Client, port))
+	}
 	return Forwarded, frame
 }
 
@@ -149,9 +172,8 @@ func malformed(err error) Verdict {
 	return DropLength
 }
 
-// lookup finds the VIP that p is for, the flow that it belongs to, and the hash by which a new flow gets its server.
-func (t *tables) lookup(frame []byte, p *wire.Packet) (vip uint32, k flowKey, h uint64, ok bool) {
-	port := uint16(0) // of the client, as far as it counts
+// lookup finds the VIP that p is for, the flow that it belongs to, and the port of its client, as far as it counts.
+func (t *tables) lookup(frame []byte, p *wire.Packet) (vip uint32, k flowKey, port uint16, ok bool) {
 	switch {
 	case p.Later:
 		if vip, ok = t.vips[vipKey{Addr: p.Dst, Proto: anyOf}]; !ok {
@@ -184,10 +206,7 @@ func (t *tables) lookup(frame []byte, p *wire.Packet) (vip uint32, k flowKey, h 
 		k = flowKey{Client: q.Dst, VIP: q.Src, Ports: ports(q.DstPort, q.SrcPort), Proto: q.Proto}
 		port = q.DstPort
 	}
-	if !t.config.HashPort {
-		port = 0
-	}
-	return vip, k, hash(keyClient, &k.Client, port), true
+	return vip, k, port, true
 }
 
 // service is the VIP that a port of an address belongs to.
@@ -210,7 +229,7 @@ func (t *tables) whole(a wire.Addr) (uint32, bool) {
 
 // route is the server of a flow: the one that it has, while that is alive; else the choice of the hash. A connection
 // that only opens leaves a server that takes no new ones.
-func (f *Forwarder) route(t *tables, k *flowKey, h uint64, opens bool) (uint16, Verdict) {
+func (f *Forwarder) route(t *tables, k *flowKey, port uint16, opens bool) (uint16, Verdict) {
 	s, fh := f.flows.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,7 +240,10 @@ func (f *Forwarder) route(t *tables, k *flowKey, h uint64, opens bool) (uint16, 
 	if t.config.Permit != nil && !t.config.Permit(k.Client.Netip()) {
 		return 0, DropDenied
 	}
-	server := t.slots[h%Slots]
+	if !t.config.HashPort {
+		port = 0
+	}
+	server := t.slots[hash(keyClient, &k.Client, port)%Slots]
 	if server == none {
 		return 0, DropNoServer
 	}

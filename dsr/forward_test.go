@@ -37,8 +37,8 @@ type board struct {
 // Process is that of the forwarder, and lets the programs in the kernel do the same.
 func (b *board) Process(t *tables, frame []byte, now int64) (Verdict, []byte) {
 	before := bytes.Clone(frame)
-	v, out := b.Forwarder.Process(t, frame, now)
-	b.mirror.check(b.t, t, b.hood.members, before, v, out)
+	v, out := b.Forwarder.Process(t, frame, 0, now)
+	b.mirror.check(b.t, t, before, v, append(bytes.Clone(b.tunnel.head), out...))
 	return v, out
 }
 
@@ -69,6 +69,7 @@ func (b *board) serve(n int) {
 
 func (b *board) remake() {
 	b.tables = &tables{mac: ours, vips: vipTable(b.config.VIPs), servers: b.hood.targets(), slots: slotsOf(b.hood.shares()),
+		outer:  b.config.Sources.numbers(),
 		config: b.config, tarpit: b.config.Tarpit != nil, own: map[wire.Addr]bool{}}
 	for a := range b.hood.byAddr {
 		b.tables.own[a] = true
@@ -370,14 +371,14 @@ func TestForwardingAllocatesNothing(t *testing.T) {
 	port := uint16(0)
 	frame, frame6 := segment(client, web, 1, 80, 0), segment(client6, web6, 1, 80, 0)
 	for name, f := range map[string]func(){
-		"known flow": func() { b.Forwarder.Process(b.tables, frame, 0) },
-		"IPv6":       func() { b.Forwarder.Process(b.tables, frame6, 0) },
+		"known flow": func() { b.Forwarder.Process(b.tables, frame, 0, 0) },
+		"IPv6":       func() { b.Forwarder.Process(b.tables, frame6, 0, 0) },
 		"new flow": func() {
 			port++
 			binary.BigEndian.PutUint16(frame[34:], port)
-			b.Forwarder.Process(b.tables, frame, 0)
+			b.Forwarder.Process(b.tables, frame, 0, 0)
 		},
-		"tarpit": func() { b.Forwarder.Process(b.tables, segment4(frame), 0) },
+		"tarpit": func() { b.Forwarder.Process(b.tables, segment4(frame), 0, 0) },
 	} {
 		if n := testing.AllocsPerRun(200, func() {
 			wire.Ethernet(frame).SetSrc(clientMAC)
@@ -440,7 +441,7 @@ func BenchmarkProcess(b *testing.B) {
 		for b.Loop() {
 			wire.Ethernet(frame).SetSrc(clientMAC)
 			wire.Ethernet(frame).SetDst(ours)
-			bd.Forwarder.Process(bd.tables, frame, 0)
+			bd.Forwarder.Process(bd.tables, frame, 0, 0)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package dsr
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/penlb/pen/dsr/wire"
@@ -16,12 +17,23 @@ const (
 type hood struct {
 	members []member // position = server number
 	byAddr  map[wire.Addr]uint16
-	free    []uint16 // numbers of members that are gone
+	free    []uint16               // numbers of members that are gone
+	behind  map[wire.Addr][]uint16 // who is reached by which neighbour
+}
+
+// way is how the kernel routes to the end of a tunnel.
+type way struct {
+	via wire.Addr // a neighbour; zero: there is no way
+	mtu int       // longest packet, without the outer header
 }
 
 // member is a server, present or past.
 type member struct {
 	addr       wire.Addr
+	tunnel     bool
+	via        wire.Addr // the neighbour that leads to it: itself, or for a tunnel a router; zero: there is none
+	mtu        int       // longest packet that goes through the tunnel
+	wayless    string    // why there is no via, once it has been told
 	weight     int
 	id         int
 	mac        wire.MAC
@@ -43,6 +55,17 @@ func (h *hood) adopt(members []member) {
 			h.byAddr[m.addr] = uint16(i)
 		} else {
 			h.free = append(h.free, uint16(i))
+		}
+	}
+	h.sort()
+}
+
+// sort finds out who is behind whom.
+func (h *hood) sort() {
+	h.behind = make(map[wire.Addr][]uint16, len(h.members))
+	for i := range h.members {
+		if m := &h.members[i]; m.used && m.via != (wire.Addr{}) {
+			h.behind[m.via] = append(h.behind[m.via], uint16(i))
 		}
 	}
 }
@@ -76,6 +99,10 @@ func (h *hood) set(servers []Server) error {
 		s, ok := wanted[m.addr]
 		if m.chosen = ok; ok {
 			m.weight, m.id = s.Weight, s.ID
+			if m.tunnel != s.Tunnel {
+				m.tunnel = s.Tunnel
+				m.leave()
+			}
 			delete(wanted, m.addr)
 		} else if !m.alive {
 			h.drop(uint16(i))
@@ -88,7 +115,54 @@ func (h *hood) set(servers []Server) error {
 			h.add(a, s)
 		}
 	}
+	h.sort()
 	return nil
+}
+
+// leave forgets the way to m.
+func (m *member) leave() {
+	m.via, m.mac, m.alive, m.static, m.waiting = wire.Addr{}, wire.MAC{}, false, false, 0
+	if !m.tunnel {
+		m.via = m.addr
+	}
+}
+
+// tunnels calls f with the end of each tunnel, to learn the router on the way and the longest packet that goes through.
+// It returns who has lost the way, with the reason.
+func (h *hood) tunnels(f func(end wire.Addr) (way, error)) (lost []error) {
+	moved := false
+	for i := range h.members {
+		m := &h.members[i]
+		if !m.used || !m.tunnel {
+			continue
+		}
+		w, err := f(m.addr)
+		if err != nil {
+			if m.wayless != err.Error() {
+				m.wayless = err.Error()
+				lost = append(lost, fmt.Errorf("server %v: %w", m.addr, err))
+			}
+			m.leave()
+			moved = true
+			continue
+		}
+		m.wayless, m.mtu = "", w.mtu
+		if w.via == m.via {
+			continue
+		}
+		moved = true
+		if m.via != (wire.Addr{}) { // else an earlier process has known it
+			m.leave()
+		}
+		m.via = w.via
+		if j := h.behind[m.via]; len(j) > 0 && h.members[j[0]].alive {
+			m.mac, m.alive, m.static = h.members[j[0]].mac, true, h.members[j[0]].static
+		}
+	}
+	if moved {
+		h.sort()
+	}
+	return lost
 }
 
 func (h *hood) add(a wire.Addr, s Server) {
@@ -98,7 +172,9 @@ func (h *hood) add(a wire.Addr, s Server) {
 	}
 	n := h.free[len(h.free)-1]
 	h.free = h.free[:len(h.free)-1]
-	h.members[n] = member{addr: a, weight: s.Weight, id: s.ID, used: true, chosen: true, generation: h.members[n].generation + 1}
+	m := &h.members[n]
+	*m = member{addr: a, tunnel: s.Tunnel, weight: s.Weight, id: s.ID, used: true, chosen: true, generation: m.generation + 1}
+	m.leave()
 	h.byAddr[a] = n
 }
 
@@ -112,13 +188,14 @@ func (h *hood) drop(n uint16) {
 
 // heard notes where a server is, and reports whether that is news.
 func (h *hood) heard(n neighbour) (changed bool) {
-	i, ok := h.byAddr[n.addr]
-	if !ok || h.members[i].static {
-		return false
+	for _, i := range h.behind[n.addr] {
+		m := &h.members[i]
+		if m.static {
+			continue
+		}
+		changed = changed || !m.alive || m.mac != n.mac
+		m.mac, m.alive, m.waiting = n.mac, true, 0
 	}
-	m := &h.members[i]
-	changed = !m.alive || m.mac != n.mac
-	m.mac, m.alive, m.waiting = n.mac, true, 0
 	return changed
 }
 
@@ -129,11 +206,17 @@ func (h *hood) setStatic(known map[wire.Addr]wire.MAC) {
 		if !m.used {
 			continue
 		}
-		mac, static := known[m.addr]
+		mac, static := known[m.via]
 		if m.static = static; static {
 			m.mac, m.alive, m.waiting = mac, true, 0
 		}
 	}
+}
+
+// first reports whether i has a way, and nobody comes before it on that.
+func (h *hood) first(i uint16) bool {
+	all := h.behind[h.members[i].via]
+	return len(all) > 0 && all[0] == i
 }
 
 // turn is due every askEvery. It gives up servers that have not answered and asks all for their address by calling
@@ -151,12 +234,20 @@ func (h *hood) turn(ask func(whom wire.Addr, mac wire.MAC)) (changed bool) {
 				continue
 			}
 		}
+		if m.via == (wire.Addr{}) {
+			continue
+		}
 		mac := m.mac
 		if !m.alive || m.waiting >= askedFirst {
 			mac = wire.MAC{}
 		}
 		m.waiting++
-		ask(m.addr, mac)
+		if h.first(uint16(i)) { // one question for all behind a router
+			ask(m.via, mac)
+		}
+	}
+	if changed {
+		h.sort()
 	}
 	return changed
 }
@@ -167,12 +258,16 @@ func (h *hood) targets() []target {
 	for i := range h.members {
 		m := &h.members[i]
 		t := &list[i]
-		t.MAC, t.Generation = m.mac, m.generation
+		t.MAC, t.Generation, t.Addr = m.mac, m.generation, m.addr
 		if m.alive {
 			t.Flags |= targetAlive
 		}
 		if m.chosen {
 			t.Flags |= targetChosen
+		}
+		if m.tunnel {
+			t.Flags |= targetTunnel
+			t.MTU = uint16(min(m.mtu, 1<<16-1))
 		}
 	}
 	return list

@@ -36,16 +36,10 @@ type kernel struct {
 type kernelTable struct {
 	MAC     wire.MAC
 	Flags   uint16
-	Servers [MaxServers]kernelServer
+	Outer   outerSources
+	Servers [MaxServers]target
 	Slots   [Slots]uint16
-}
-
-type kernelServer struct {
-	MAC        wire.MAC
-	Flags      uint8
-	_          uint8
-	Generation uint32
-	Addr       wire.Addr // for the daemon that takes over
+	_       [3]uint16
 }
 
 // Flags of a kernelTable, and of the number of a VIP.
@@ -148,18 +142,16 @@ func (k *kernel) setVIPs(vips []VIP, machine []wire.Addr) error {
 	return nil
 }
 
-// publish makes t what the program works with, as a whole. members are the servers of t.
-func (k *kernel) publish(t *tables, members []member) error {
-	next := kernelTable{MAC: t.mac, Slots: *t.slots}
+// publish makes t what the program works with, as a whole.
+func (k *kernel) publish(t *tables) error {
+	next := kernelTable{MAC: t.mac, Outer: t.outer, Slots: *t.slots}
 	if !inKernel(&t.config) {
 		next.Flags |= tableUser
 	}
 	if t.config.HashPort {
 		next.Flags |= tableHashPort
 	}
-	for i, s := range t.servers {
-		next.Servers[i] = kernelServer{MAC: s.MAC, Flags: s.Flags, Generation: s.Generation, Addr: members[i].addr}
-	}
+	copy(next.Servers[:], t.servers)
 	if k.begun && next == k.table {
 		return nil
 	}
@@ -177,11 +169,11 @@ func (k *kernel) publish(t *tables, members []member) error {
 }
 
 // publish implements nic. Tables that forward nothing are not worth it: what the program knows may be of use yet.
-func (w *wired) publish(t *tables, members []member) error {
+func (w *wired) publish(t *tables) error {
 	if w.kernel == nil || len(t.config.VIPs) == 0 {
 		return nil
 	}
-	if err := w.kernel.publish(t, members); err != nil {
+	if err := w.kernel.publish(t); err != nil {
 		return fmt.Errorf("tables in the kernel: %w", err)
 	}
 	return nil

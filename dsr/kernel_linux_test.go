@@ -279,7 +279,7 @@ func TestNobodyIsLockedOut(t *testing.T) {
 	testnet.Need(t, testnet.Root)
 	b := newBoard(t, 1)
 	for _, k := range b.mirror.kernels {
-		if err := k.publish(b.tables, b.hood.members); err != nil {
+		if err := k.publish(b.tables); err != nil {
 			t.Fatal(err)
 		}
 		for _, tt := range []struct {

@@ -18,11 +18,23 @@ const (
 	passed result = iota
 	dropped
 	redirected
+	handed // to the packet sockets, to be treated there
 )
+
+// skBuff is struct __sk_buff (linux/bpf.h) as far as it matters here.
+type skBuff struct {
+	_    [2]uint32
+	Mark uint32
+	_    [45]uint32
+}
 
 // run shows the frame to the program without sending anything (BPF_PROG_TEST_RUN). The frame has a header at least.
 func (k *kernel) run(frame []byte) (result, []byte, error) {
-	o := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256)} // the slack that ebpf asks for
+	o := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256)} // the slack that ebpf asks for, and an outer header
+	var after skBuff
+	if k.mode == TC {
+		o.ContextOut = &after
+	}
 	action, err := k.prog.Run(&o)
 	if err != nil {
 		return passed, nil, err
@@ -35,6 +47,9 @@ func (k *kernel) run(frame []byte) (result, []byte, error) {
 	r, ok := results[action]
 	if !ok {
 		return passed, nil, fmt.Errorf("the program returns %d", action)
+	}
+	if r == redirected && after.Mark == handMark {
+		r = handed
 	}
 	return r, o.DataOut, nil
 }
@@ -49,7 +64,7 @@ func (k *kernel) selfTest() error {
 	if err := k.setVIPs([]VIP{vip}, nil); err != nil {
 		return err
 	}
-	if err := k.publish(t, make([]member, 1)); err != nil {
+	if err := k.publish(t); err != nil {
 		return err
 	}
 	frame := make([]byte, wire.EthernetLen+wire.IPv4Len+wire.TCPLen)

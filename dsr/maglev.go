@@ -21,6 +21,7 @@ const (
 	keyClient = 0x9ae16a3b2f90404f
 	keyOffset = 0xc3a5c85c97cb3127
 	keySkip   = 0xb492b66fbe98f273
+	keySource = 0xd6e8feb86659fd93 // of the outer packets of tunnels
 )
 
 // mix is the finalizer of splitmix64 (Steele, Lea and Flood, OOPSLA 2014): every bit of x moves every bit of it. It is

@@ -41,7 +41,7 @@ func newMirror(t testing.TB) *mirror {
 }
 
 // check runs the programs with frame, of which the forwarder has made v and out.
-func (m *mirror) check(tb testing.TB, t *tables, members []member, frame []byte, v Verdict, out []byte) {
+func (m *mirror) check(tb testing.TB, t *tables, frame []byte, v Verdict, out []byte) {
 	if m == nil {
 		return
 	}
@@ -50,7 +50,7 @@ func (m *mirror) check(tb testing.TB, t *tables, members []member, frame []byte,
 			if err := k.setVIPs(t.config.VIPs, nil); err != nil {
 				tb.Fatal(err)
 			}
-			if err := k.publish(t, members); err != nil {
+			if err := k.publish(t); err != nil {
 				tb.Fatal(err)
 			}
 		}
@@ -63,6 +63,10 @@ func (m *mirror) check(tb testing.TB, t *tables, members []member, frame []byte,
 			tb.Fatal(err)
 		}
 		switch {
+		case tooBig(t, frame, v):
+			if r != handed && (r != passed || k.mode == TC) {
+				tb.Fatalf("%s: result %d of what is too big\n%x", k.mode, r, frame)
+			}
 		case !inKernel(&t.config):
 			if r != passed {
 				tb.Fatalf("%s: result %d although user space decides", k.mode, r)
@@ -80,6 +84,11 @@ func (m *mirror) check(tb testing.TB, t *tables, members []member, frame []byte,
 		}
 	}
 	m.last = t
+}
+
+// tooBig reports whether the frame is too big for the tunnel that it should go through.
+func tooBig(t *tables, frame []byte, v Verdict) bool {
+	return v == DropTooBig || v == Answered && inKernel(&t.config) && toVIP(t, frame)
 }
 
 // toVIP reports whether a well-formed frame is for us and a VIP, and not about neighbours.

@@ -40,25 +40,15 @@ func permanent(index int) (map[wire.Addr]wire.MAC, error) {
 
 func neighbourAttrs(b []byte) (a wire.Addr, mac wire.MAC, ok bool) {
 	var haveAddr, haveMAC bool
-	for len(b) >= unix.SizeofRtAttr {
-		n := int(binary.NativeEndian.Uint16(b))
-		if n < unix.SizeofRtAttr || n > len(b) {
-			break
+	attrs(b, func(kind uint16, v []byte) {
+		switch {
+		case kind == unix.NDA_DST && len(v) == 4:
+			a, haveAddr = wire.AddrFrom4(v), true
+		case kind == unix.NDA_DST && len(v) == 16:
+			a, haveAddr = wire.Addr(v), true
+		case kind == unix.NDA_LLADDR && len(v) == len(mac):
+			mac, haveMAC = wire.MAC(v), true
 		}
-		switch v := b[unix.SizeofRtAttr:n]; binary.NativeEndian.Uint16(b[2:]) {
-		case unix.NDA_DST:
-			switch len(v) {
-			case 4:
-				a, haveAddr = wire.AddrFrom4(v), true
-			case 16:
-				a, haveAddr = wire.Addr(v), true
-			}
-		case unix.NDA_LLADDR:
-			if len(v) == len(mac) {
-				mac, haveMAC = wire.MAC(v), true
-			}
-		}
-		b = b[min((n+3)&^3, len(b)):] // attributes are aligned to 4 bytes
-	}
+	})
 	return a, mac, haveAddr && haveMAC
 }

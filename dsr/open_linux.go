@@ -24,6 +24,7 @@ type wired struct {
 	name    string
 	workers []*worker
 	control int // packet socket for our own frames; receives nothing
+	netlink *netlink
 	wake    int // eventfd, readable once the threads shall end
 	drop    *tapDrop
 	noDrop  error   // why there is no drop
@@ -60,6 +61,9 @@ func Open(o Options) (_ *Engine, err error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	if w.control, err = sender(w.index); err != nil {
+		return nil, err
+	}
+	if w.netlink, err = openNetlink(); err != nil {
 		return nil, err
 	}
 	e := newEngine(o)
@@ -130,7 +134,8 @@ func (w *wired) features() (works []string, lacks []Lack) {
 }
 
 func (w *wired) update(c *Config) error {
-	take := w.kernel == nil || !inKernel(c)
+	// What XDP forwards does not come to the sockets; what it leaves to them does.
+	take := w.kernel == nil || w.kernel.mode != TC || !inKernel(c)
 	prog, err := filter(c.VIPs, take, c.Tarpit != nil)
 	if err != nil {
 		return err
@@ -242,6 +247,9 @@ func (w *wired) close() error {
 	}
 	for _, k := range w.workers {
 		errs = append(errs, k.ring.close(), unix.Close(k.fd))
+	}
+	if w.netlink != nil {
+		errs = append(errs, w.netlink.close())
 	}
 	for _, fd := range []int{w.control, w.wake, w.groups} {
 		if fd >= 0 {

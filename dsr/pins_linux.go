@@ -156,6 +156,9 @@ func (k *kernel) kept() ([]member, error) {
 		list = append(list, member{generation: s.Generation})
 		if s.Flags&targetAlive != 0 {
 			list[i].addr, list[i].mac, list[i].used, list[i].alive = s.Addr, s.MAC, true, true
+			if list[i].tunnel = s.Flags&targetTunnel != 0; !list[i].tunnel {
+				list[i].via = s.Addr
+			}
 		}
 	}
 	return list, nil

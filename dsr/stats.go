@@ -41,7 +41,9 @@ type ServerStats struct {
 	Traffic // towards it; what it sends does not come here
 	Addr    netip.Addr
 	ID      int
-	MAC     wire.MAC // zero until it has answered
+	MAC     wire.MAC   // zero until it has answered
+	Via     netip.Addr // of a tunnel: the router to it, or itself where that is a neighbour; else invalid
+	MTU     int        // of a tunnel: longest packet that goes through
 	Alive   bool
 	Chosen  bool // new clients may be given to it; else it only keeps those that it has
 }

@@ -39,6 +39,7 @@ type worker struct {
 	out   []mmsghdr
 	outIO []unix.Iovec
 	sends int // messages in out
+	wraps *wraps
 }
 
 func newWorker(l *wired, e *Engine, f *Forwarder, batch int) (*worker, error) {
@@ -50,7 +51,7 @@ func newWorker(l *wired, e *Engine, f *Forwarder, batch int) (*worker, error) {
 	k := &worker{fd: fd, rcvbuf: rcvbuf, link: l, engine: e, fwd: f, ring: ring,
 		room: make([]byte, batch*slotBytes),
 		in:   make([]mmsghdr, batch), inIO: make([]unix.Iovec, batch),
-		out: make([]mmsghdr, batch), outIO: make([]unix.Iovec, batch)}
+		out: make([]mmsghdr, batch), outIO: make([]unix.Iovec, batch), wraps: newWraps()}
 	for i := range batch {
 		k.inIO[i].Base = &k.room[i*slotBytes]
 		k.inIO[i].SetLen(vnetLen + MaxFrame)
@@ -137,7 +138,8 @@ func (k *worker) turn(n int) error {
 			k.link.losses.Add(1)
 			continue
 		}
-		v, frame := k.fwd.Process(t, b[vnetLen:], now)
+		left := offloadOf(b)
+		v, frame := k.fwd.Process(t, b[vnetLen:], left.segment, now)
 		switch v {
 		case Answered:
 			clear(b[:vnetLen]) // nothing is left to the network card
@@ -148,14 +150,20 @@ func (k *worker) turn(n int) error {
 			k.engine.opts.Logf("tarpit: %v connects to %v port %d", o.source, o.target, o.port)
 			k.fwd.offender = offence{}
 		}
-		if frame != nil {
+		switch {
+		case frame == nil:
+		case len(k.fwd.tunnel.head) > 0:
+			k.wrap(frame, left)
+		default:
 			io := &k.outIO[k.sends]
 			io.Base = &b[0]
 			io.SetLen(vnetLen + len(frame))
 			k.sends++
 		}
 	}
-	k.flush()
+	k.transmit(k.out[:k.sends])
+	k.sends = 0
+	k.transmitWraps()
 	k.ring.release(n)
 	return nil
 }
@@ -178,10 +186,10 @@ func (k *worker) dequeue(n int) error {
 	return nil
 }
 
-// flush sends what is in out. A frame that the interface does not take is dropped; those behind it have their chance.
-func (k *worker) flush() {
-	for at := 0; at < k.sends; {
-		n, err := mmsg(unix.SYS_SENDMMSG, k.fd, k.out[at:k.sends], 0)
+// transmit sends frames. One that the interface does not take is dropped; those behind it have their chance.
+func (k *worker) transmit(frames []mmsghdr) {
+	for at := 0; at < len(frames); {
+		n, err := mmsg(unix.SYS_SENDMMSG, k.fd, frames[at:], 0)
 		switch {
 		case err == nil:
 			at += n
@@ -191,7 +199,6 @@ func (k *worker) flush() {
 			at++
 		}
 	}
-	k.sends = 0
 }
 
 // takeLost is how many frames the socket had no room for since the last call.

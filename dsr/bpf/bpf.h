@@ -15,6 +15,10 @@ typedef unsigned long long u64;
 #define inlined static inline __attribute__((always_inline))
 #define called static __attribute__((noinline))
 
+/* A function apart is looked at by the verifier for itself, whoever calls it with what, and not once for each path that
+ * leads to it. Its pointers may be null for all that it knows. */
+#define apart __attribute__((noinline))
+
 /* unsure makes the compiler forget what it knows of x, so that it leaves a check in which the verifier wants to see. */
 #define unsure(x) asm volatile("" : "+r"(x))
 
@@ -30,12 +34,19 @@ typedef unsigned long long u64;
 
 enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_LRU_HASH = 9, BPF_MAP_TYPE_ARRAY_OF_MAPS = 12 };
 enum { BPF_F_MMAPABLE = 1 << 10 };
+enum { BPF_F_INGRESS = 1, BPF_ADJ_ROOM_MAC = 1 };
+enum { BPF_F_ADJ_ROOM_FIXED_GSO = 1, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 = 1 << 1, BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 = 1 << 2 };
 enum { TC_ACT_UNSPEC = -1, TC_ACT_SHOT = 2 };
 enum { XDP_DROP = 1, XDP_PASS = 2, XDP_TX = 3 };
 
 struct __sk_buff {
 	u32 len, pkt_type, mark, queue_mapping, protocol, vlan_present, vlan_tci, vlan_proto, priority, ingress_ifindex,
-		ifindex;
+		ifindex, tc_index, cb[5], hash, tc_classid, data, data_end, napi_id, family, remote_ip4, local_ip4, remote_ip6[4],
+		local_ip6[4], remote_port, local_port, data_meta;
+	u64 flow_keys, tstamp;
+	u32 wire_len, gso_segs;
+	u64 sk;
+	u32 gso_size;
 };
 
 struct xdp_md {
@@ -48,6 +59,8 @@ static u32 (*const processor)(void) = (void *)8;
 static long (*const skb_store)(void *skb, u32 at, const void *from, u32 n, u64 flags) = (void *)9;
 static long (*const redirect)(u32 ifindex, u64 flags) = (void *)23;
 static long (*const skb_load)(const void *skb, u32 at, void *to, u32 n) = (void *)26;
+static long (*const xdp_adjust_head)(void *xdp, int by) = (void *)44;
+static long (*const skb_adjust_room)(void *skb, int by, u32 where, u64 flags) = (void *)50;
 static u64 (*const xdp_length)(void *xdp) = (void *)188;
 static long (*const xdp_load)(void *xdp, u32 at, void *to, u32 n) = (void *)189;
 static long (*const xdp_store)(void *xdp, u32 at, void *from, u32 n) = (void *)190;

@@ -12,14 +12,16 @@
 
 enum { SLOTS = 65537, SERVERS = 4096, VIPS = 256, FLOWS = 1 << 18, NONE = 0xffff };
 enum { TYPE_IPV4 = 0x0800, TYPE_VLAN = 0x8100, TYPE_QINQ = 0x88a8, TYPE_IPV6 = 0x86dd };
-enum { HOPBYHOP = 0, ICMP = 1, TCP = 6, UDP = 17, ROUTING = 43, FRAGMENT = 44, AUTH = 51, ICMPV6 = 58, DESTINATION = 60, ANY_OF = 255 };
+enum { HOPBYHOP = 0, ICMP = 1, IPV4 = 4, TCP = 6, UDP = 17, IPV6 = 41, ROUTING = 43, FRAGMENT = 44, AUTH = 51, ICMPV6 = 58, DESTINATION = 60, ANY_OF = 255 };
 enum { SYN = 2, ACK = 16 };
-enum { ALIVE = 1, CHOSEN = 2 }; /* flags of a server */
+enum { ALIVE = 1, CHOSEN = 2, TUNNEL = 4 }; /* flags of a server */
 enum { USER = 1, HASH_PORT = 2 }; /* flags of a table */
 enum { LOCAL = 1u << 31 }; /* of a VIP's number: this machine has the address too */
 
-/* Verdicts, numbered as in forward.go; PASS is none of them. */
-enum { PASS = -1, FORWARDED = 0, TRUNCATED = 3, LENGTH, CHECKSUM, LOOP, FOREIGN, OTHER, DENIED, NO_SERVER, VERDICTS = 14 };
+/* Verdicts, numbered as in forward.go; PASS and HAND are none of them. HAND: the packet sockets shall have the frame, and
+ * treat it as if there were no program. */
+enum { HAND = -2, PASS, FORWARDED, TRUNCATED = 3, LENGTH, CHECKSUM, LOOP, FOREIGN, OTHER, DENIED, NO_SERVER, VERDICTS = 15 };
+enum { MARK = 0x70656e21 }; /* of frames for the packet sockets: see filter_linux.go */
 
 /* An address is 16 bytes in network order, an IPv4 one as ::ffff:a.b.c.d. */
 union addr {
@@ -54,12 +56,20 @@ struct server {
 	struct mac mac;
 	u8 flags, pad;
 	u32 generation;
-	u8 addr[16]; /* for the daemon that takes over */
+	u16 mtu, pad2;
+	union addr addr;
+};
+
+/* Where outer packets come from, in host order, and which bits of that vary. */
+struct sources {
+	u32 four, four_varies;
+	u64 six[2], six_varies;
 };
 
 struct table {
 	struct mac mac;
 	u16 flags;
+	struct sources outer;
 	struct server servers[SERVERS];
 	u16 slots[SLOTS];
 };
@@ -113,16 +123,18 @@ struct {
 
 #ifdef XDP
 #define load xdp_load
+#define store xdp_store
 typedef struct xdp_md frame;
 #else
 #define load skb_load
+#define store(f, at, from, n) skb_store(f, at, from, n, 0)
 typedef struct __sk_buff frame;
 #endif
 
 /* What is known of a packet; offsets count from the first byte of the frame. */
 struct packet {
 	union addr src, dst;
-	u32 id, l4, end;
+	u32 id, l3, l4, end, body; /* body: what is behind the header of TCP or UDP */
 	u16 src_port, dst_port;
 	u8 proto, fragment, later, flags;
 };
@@ -261,7 +273,11 @@ inlined int ports(frame *f, int quoted, struct packet *p) {
 		if (header > there)
 			return TRUNCATED;
 		p->flags = h[13];
-	} else if (!p->fragment) {
+		p->body = p->l4 + header;
+	} else {
+		p->body = p->l4 + 8;
+	}
+	if (p->proto == UDP && !p->fragment) {
 		u32 n = get16(h + 4);
 		if (n < 8 || n > there)
 			return LENGTH;
@@ -273,7 +289,9 @@ inlined int ports(frame *f, int quoted, struct packet *p) {
 enum { SIX = 1, QUOTED = 2 };
 
 /* decode reads the headers of the packet between at and limit. */
-called int decode(frame *f, u32 at, u32 limit, u32 how, struct packet *p) {
+apart int decode(frame *f, u32 at, u32 limit, u32 how, struct packet *p) {
+	if (!p)
+		return TRUNCATED;
 	int quoted = how & QUOTED, wrong = how & SIX ? ipv6(f, at, limit, quoted, p) : ipv4(f, at, limit, quoted, p);
 	return wrong ? wrong : ports(f, quoted, p);
 }
@@ -296,8 +314,11 @@ inlined u64 mix(u64 x) {
 	return x ^ x >> 31;
 }
 
-inlined u64 hash(const union addr *a, u16 port) {
-	u64 h = mix(0x9ae16a3b2f90404f ^ be64(a->half[0]));
+#define CLIENT_KEY 0x9ae16a3b2f90404f
+#define SOURCE_KEY 0xd6e8feb86659fd93
+
+inlined u64 hash(u64 key, const union addr *a, u16 port) {
+	u64 h = mix(key ^ be64(a->half[0]));
 	h = mix(h ^ be64(a->half[1]));
 	return mix(h ^ port);
 }
@@ -356,7 +377,7 @@ inlined int route(struct table *t, const struct flow_key *k, u16 port, int opens
 		if (s->generation == known->generation && s->flags & ALIVE && (!opens || s->flags & CHOSEN))
 			return known->server;
 	}
-	u64 slot = hash(&k->client, t->flags & HASH_PORT ? port : 0) % SLOTS;
+	u64 slot = hash(CLIENT_KEY, &k->client, t->flags & HASH_PORT ? port : 0) % SLOTS;
 	unsure(slot);
 	if (slot >= SLOTS)
 		return -NO_SERVER;
@@ -372,6 +393,90 @@ inlined void add(struct traffic *t, u32 bytes) {
 	/* Atomic: the daemon takes what is there, and leaves 0. */
 	__sync_fetch_and_add(&t->packets, 1);
 	__sync_fetch_and_add(&t->bytes, bytes);
+}
+
+/* fold is the checksum of a sum of 16-bit words. */
+inlined u16 fold(u32 sum) {
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum += sum >> 16;
+	return ~sum;
+}
+
+/* outer4 and outer6 write the header of a packet of n bytes and protocol proto to b. */
+inlined void outer4(u32 *b, const struct sources *s, const struct server *to, u8 proto, u8 class, u32 n, u64 h) {
+	u32 sum = 0;
+	b[0] = be32(0x45000000 | (u32)class << 16 | (n + 20));
+	b[1] = be32(0x4000); /* don't fragment */
+	b[2] = be32(64 << 24 | (u32)proto << 16);
+	b[3] = be32(s->four | ((h >> 32) & s->four_varies));
+	b[4] = to->addr.word[3];
+	for (int i = 0; i < 5; i++)
+		sum += (b[i] >> 16) + (b[i] & 0xffff);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	b[2] |= (u32)fold(sum) << 16;
+#else
+	b[2] |= fold(sum);
+#endif
+}
+
+inlined void outer6(u32 *b, const struct sources *s, const struct server *to, u8 proto, u8 class, u32 n, u64 h) {
+	union addr src = {.half = {be64(s->six[0]), be64(s->six[1] | (h & s->six_varies))}};
+	b[0] = be32(6u << 28 | (u32)class << 20 | (u32)(h >> 44));
+	b[1] = be32(n << 16 | (u32)proto << 8 | 64);
+	for (int i = 0; i < 4; i++) {
+		b[2 + i] = src.word[i];
+		b[6 + i] = to->addr.word[i];
+	}
+}
+
+/* room makes room for an outer header of extra bytes. What has to be cut the network card cuts smaller than the sender
+ * wanted, if need be. */
+inlined int room(frame *f, const struct packet *p, const struct server *to, u32 extra) {
+	u32 n = p->end - p->l3;
+#ifdef XDP
+	/* What has to be cut looks like what is too big; packet sockets see which it is. */
+	return n > to->mtu || xdp_adjust_head(f, -(int)extra) ? HAND : 0;
+#else
+	u64 flags = extra == 20 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	if (f->gso_size) {
+		u32 each = p->body - p->l3 + f->gso_size;
+		if (!p->body || n + extra > 0xffff)
+			return HAND;
+		if (each <= to->mtu)
+			flags |= BPF_F_ADJ_ROOM_FIXED_GSO;
+		else if (p->proto != TCP || each - extra > to->mtu)
+			return HAND;
+	} else if (n > to->mtu) {
+		return HAND;
+	}
+	return skb_adjust_room(f, (int)extra, BPF_ADJ_ROOM_MAC, flags) ? HAND : 0;
+#endif
+}
+
+/* wrap puts the packet into one to the server. */
+apart int wrap(frame *f, const struct packet *p, const struct sources *from, const struct server *to, u64 h) {
+	if (!p || !from || !to)
+		return TRUNCATED;
+	u32 ip[10], at = p->l3, n = p->end - at;
+	int four = to->addr.half[0] == 0 && to->addr.word[2] == be32(0xffff), v;
+	u8 first[2], class, proto = IPV4;
+	if (load(f, at, first, sizeof first))
+		return TRUNCATED;
+	class = first[1];
+	if (first[0] >> 4 == 6) {
+		proto = IPV6;
+		class = first[0] << 4 | first[1] >> 4;
+	}
+	v = room(f, p, to, four ? 20 : 40);
+	if (v)
+		return v;
+	if (four)
+		outer4(ip, from, to, proto, class, n, h);
+	else
+		outer6(ip, from, to, proto, class, n, h);
+	if (four ? store(f, at, ip, 20) : store(f, at, ip, 40))
+		return TRUNCATED;
+	return 0;
 }
 
 inlined int process(frame *f, u32 length, struct counts *c, u32 *local) {
@@ -392,7 +497,7 @@ inlined int process(frame *f, u32 length, struct counts *c, u32 *local) {
 		type = get16(tag + 2);
 		at += sizeof tag;
 	}
-	struct packet p = {};
+	struct packet p = {.l3 = at};
 	u32 four;
 	if (type == TYPE_IPV4) {
 		if (load(f, at + 16, &four, sizeof four))
@@ -430,13 +535,19 @@ inlined int process(frame *f, u32 length, struct counts *c, u32 *local) {
 	}
 	if (same(&to->mac, &t->mac))
 		return LOOP;
+	if (to->flags & TUNNEL) {
+		if (at != sizeof eth)
+			return OTHER; /* the way on has no tags */
+		v = wrap(f, &p, &t->outer, to, hash(SOURCE_KEY, &k.client, port));
+		if (v)
+			return v;
+		type = to->addr.half[0] == 0 && to->addr.word[2] == be32(0xffff) ? TYPE_IPV4 : TYPE_IPV6;
+		eth.type[0] = type >> 8;
+		eth.type[1] = type;
+	}
 	eth.dst = to->mac;
 	eth.src = t->mac;
-#ifdef XDP
-	if (xdp_store(f, 0, &eth, 12))
-#else
-	if (skb_store(f, 0, &eth, 12, 0))
-#endif
+	if (store(f, 0, &eth, sizeof eth))
 		return TRUNCATED;
 	add(&c->servers[server], length);
 	if (vip < VIPS)
@@ -451,6 +562,8 @@ inlined int count(frame *f, u32 length) {
 	if (!c)
 		return PASS;
 	int v = process(f, length, c, &local);
+	if (v == HAND)
+		return HAND;
 	if (v < 0 || v >= VERDICTS || (v && local))
 		return PASS;
 	__sync_fetch_and_add(&c->verdicts[v], 1);
@@ -461,13 +574,21 @@ inlined int count(frame *f, u32 length) {
 SEC("xdp")
 int pen_dsr(struct xdp_md *f) {
 	int v = count(f, xdp_length(f));
-	return v == PASS ? XDP_PASS : v == FORWARDED ? XDP_TX : XDP_DROP;
+	return v < 0 ? XDP_PASS : v == FORWARDED ? XDP_TX : XDP_DROP;
 }
 #else
 SEC("tcx/ingress")
 int pen_dsr(struct __sk_buff *f) {
+	/* The sockets have had it now. Who marks frames so on his own loses them. */
+	if (f->mark == MARK)
+		return TC_ACT_SHOT;
 	/* A tag that the kernel has taken off belongs to the interface of that VLAN. */
 	int v = f->vlan_present ? PASS : count(f, f->len);
+	if (v == HAND) {
+		/* The sockets are before this program: once more from the beginning. */
+		f->mark = MARK;
+		return redirect(f->ifindex, BPF_F_INGRESS);
+	}
 	return v == PASS ? TC_ACT_UNSPEC : v == FORWARDED ? redirect(f->ifindex, 0) : TC_ACT_SHOT;
 }
 #endif

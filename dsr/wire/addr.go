@@ -37,6 +37,14 @@ func (a *Addr) Bytes() []byte {
 // Unspecified reports whether a is 0.0.0.0, :: or the zero Addr.
 func (a *Addr) Unspecified() bool { return *a == Addr{} || *a == Addr{10: 0xff, 11: 0xff} }
 
+// Multicast reports whether a is a group.
+func (a *Addr) Multicast() bool {
+	if a.Is4() {
+		return a[12] >= 224 // broadcast, too
+	}
+	return a[0] == 0xff
+}
+
 // Netip is a for the rest of the world.
 func (a *Addr) Netip() netip.Addr { return netip.AddrFrom16(*a).Unmap() }
 

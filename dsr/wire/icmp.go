@@ -5,9 +5,11 @@ import "encoding/binary"
 // Types of ICMP and ICMPv6 messages.
 const (
 	ICMPUnreachable   = 3
+	ICMPTooBig        = 4 // code of ICMPUnreachable: fragmentation is needed, but not allowed
 	ICMPEcho          = 8
 	ICMPTimeExceeded  = 11
 	ICMPParameter     = 12
+	ICMPv6TooBig      = 2
 	ICMPv6Echo        = 128
 	ICMPv6Solicit     = 135 // neighbour solicitation
 	ICMPv6Advertise   = 136 // neighbour advertisement
@@ -117,4 +119,21 @@ func (p *Packet) Echo(frame []byte) bool {
 		return false
 	}
 	return p.Proto == ProtoICMP && frame[p.L4] == ICMPEcho || p.Proto == ProtoICMPv6 && frame[p.L4] == ICMPv6Echo
+}
+
+// PutTooBig makes b the message of src to dst that a packet of theirs was longer than mtu, the most that goes on: ICMPLen
+// bytes in front of as much of the packet as b has (RFC 1191, 4; RFC 4443, 3.2).
+func PutTooBig(b []byte, src, dst Addr, mtu int) {
+	_ = b[ICMPLen-1]
+	clear(b[:ICMPLen])
+	sum := uint64(0)
+	if src.Is4() {
+		b[0], b[1] = ICMPUnreachable, ICMPTooBig
+		binary.BigEndian.PutUint16(b[6:], uint16(mtu))
+	} else {
+		b[0] = ICMPv6TooBig
+		binary.BigEndian.PutUint32(b[4:], uint32(mtu))
+		sum = PseudoSum(&src, &dst, ProtoICMPv6, len(b))
+	}
+	binary.BigEndian.PutUint16(b[2:], Fold(Sum(sum, b)))
 }

@@ -6,8 +6,10 @@ import "encoding/binary"
 const (
 	ProtoHopByHop    = 0
 	ProtoICMP        = 1
+	ProtoIPv4        = 4 // a packet in a packet (RFC 2003, 2473)
 	ProtoTCP         = 6
 	ProtoUDP         = 17
+	ProtoIPv6        = 41 // as ProtoIPv4
 	ProtoRouting     = 43
 	ProtoFragment    = 44
 	ProtoAuth        = 51
@@ -121,4 +123,16 @@ func PutIPv6(b []byte, proto, hopLimit uint8, src, dst Addr, payload int) {
 	b[6], b[7] = proto, hopLimit
 	*(*Addr)(b[8:]) = src
 	*(*Addr)(b[24:]) = dst
+}
+
+// SetIPv4Class sets the type of service, with its bits for congestion (RFC 3168), in a header that PutIPv4 has written.
+func SetIPv4Class(b []byte, class uint8) {
+	sum := binary.BigEndian.Uint16(b[10:])
+	b[1] = class
+	binary.BigEndian.PutUint16(b[10:], Update(sum, 0x4500, 0x4500|uint16(class)))
+}
+
+// SetIPv6Class sets the traffic class, which is the same, and the flow label of 20 bits in one that PutIPv6 has written.
+func SetIPv6Class(b []byte, class uint8, label uint32) {
+	binary.BigEndian.PutUint32(b, 6<<28|uint32(class)<<20|label&0xfffff)
 }
