@@ -62,20 +62,51 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// TestWrong names what is wrong on a machine that knows neither the rules nor a way to the server.
+// TestWrong names what is wrong on a machine that knows neither the rules nor a way to the server, and on one where only
+// the rules are missing.
 func TestWrong(t *testing.T) {
 	testnet.Need(t, testnet.Root)
-	h := testnet.New(t).Host("pen")
-	h.SetSysctl("net.ipv4.conf.all.rp_filter", "1")
-	p := &Plan{At: "10.8.1.1:80", Servers: []netip.AddrPort{netip.MustParseAddrPort("10.8.2.2:80"), netip.MustParseAddrPort("127.0.0.1:80")}}
-	var lines []string
-	if err := h.Do(func() error { lines = p.Wrong(); return nil }); err != nil {
-		t.Fatal(err)
+	lab := testnet.New(t)
+	far, near := lab.Host("far"), lab.Host("near")
+	loose, strict := lab.Link(far, near, "10.8.1.1/24", "10.8.1.2/24 fd08:1::2/64")
+	for _, name := range []string{"all", "default", loose} {
+		far.SetSysctl("net.ipv4.conf."+name+".rp_filter", "2")
 	}
-	said := strings.Join(lines, "\n")
-	for _, want := range []string{"not in place", "no route leads to server 10.8.2.2:80", "server 127.0.0.1:80 is this machine", "rp_filter", "ip_forward"} {
-		if !strings.Contains(said, want) {
-			t.Errorf("%q is not in %q", want, said)
+	near.SetSysctl("net.ipv4.conf.all.rp_filter", "1")
+	far.SetSysctl("net.ipv4.ip_forward", "1")
+	for _, tt := range []struct {
+		host        *testnet.Host
+		servers     []string
+		want, never []string
+	}{
+		{
+			near, []string{"10.8.2.2:80", "127.0.0.1:80", "[fd08:1::3]:80"},
+			[]string{
+				"not in place", "no route leads to server 10.8.2.2:80", "server 127.0.0.1:80 is this machine", "rp_filter is 1 on " + strict + ":",
+				"net.ipv4.ip_forward is 0", "net.ipv6.conf.all.forwarding is 0",
+			},
+			[]string{"fd08:1::3"},
+		},
+		{far, []string{"10.8.1.2:80"}, []string{"not in place"}, []string{"route", "rp_filter", "forward"}},
+	} {
+		p := &Plan{At: "10.8.1.1:80"}
+		for _, s := range tt.servers {
+			p.Servers = append(p.Servers, netip.MustParseAddrPort(s))
+		}
+		var lines []string
+		if err := tt.host.Do(func() error { lines = p.Wrong(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		said := strings.Join(lines, "\n")
+		for _, want := range tt.want {
+			if !strings.Contains(said, want) {
+				t.Errorf("%v: %q is not in %q", tt.servers, want, said)
+			}
+		}
+		for _, never := range tt.never {
+			if strings.Contains(said, never) {
+				t.Errorf("%v: %q is in %q", tt.servers, never, said)
+			}
 		}
 	}
 }

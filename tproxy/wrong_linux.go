@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/penlb/pen/internal/sock"
@@ -32,29 +33,43 @@ func (p *Plan) Wrong() (lines []string) {
 			add("server %v is this machine: its answers to clients leave it without meeting the rules", s)
 		}
 	}
-	if strict("all") || strict("default") {
-		add("rp_filter is 1: answers count only if they come in where the way to their server goes out")
+	if names := strict(); len(names) > 0 {
+		add("rp_filter is 1 on %s: answers count only if they come in where the way to their server goes out", strings.Join(names, ", "))
 	}
-	if on := sysctl("ip_forward"); on == "0" && p.hasFour() {
-		add("ip_forward is 0: servers that have this machine as their gateway reach nobody but clients of pen")
+	if sysctl("ipv4/ip_forward") == "0" && p.has(netip.Addr.Is4) {
+		add("net.ipv4.ip_forward is 0: servers that have this machine as their gateway reach nobody but clients of pen")
+	}
+	if sysctl("ipv6/conf/all/forwarding") == "0" && p.has(netip.Addr.Is6) {
+		add("net.ipv6.conf.all.forwarding is 0: the same for servers of IPv6")
 	}
 	return lines
 }
 
-func (p *Plan) hasFour() bool {
-	for _, s := range p.Servers {
-		if s.Addr().Is4() {
-			return true
-		}
-	}
-	return false
+// has reports whether a server is of that family.
+func (p *Plan) has(family func(netip.Addr) bool) bool {
+	return slices.ContainsFunc(p.Servers, func(s netip.AddrPort) bool { return family(s.Addr()) })
 }
 
-func strict(conf string) bool { return sysctl("conf/"+conf+"/rp_filter") == "1" }
+// strict are the interfaces that drop what the way back does not lead to (rp_filter 1), except the loopback. The greater
+// of all's value and their own counts; see ip-sysctl.rst of Linux.
+func strict() (names []string) {
+	const conf = "ipv4/conf/"
+	dirs, _ := os.ReadDir("/proc/sys/net/" + conf)
+	for _, d := range dirs {
+		switch name := d.Name(); name {
+		case "all", "default", "lo":
+		default:
+			if max(sysctl(conf+"all/rp_filter"), sysctl(conf+name+"/rp_filter")) == "1" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
 
-// sysctl is a variable below net.ipv4; empty if it cannot be read.
+// sysctl is a variable below net; empty if it cannot be read.
 func sysctl(name string) string {
-	b, _ := os.ReadFile("/proc/sys/net/ipv4/" + name)
+	b, _ := os.ReadFile("/proc/sys/net/" + name)
 	return strings.TrimSpace(string(b))
 }
 
