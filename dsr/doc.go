@@ -23,6 +23,8 @@
 //   - Where it can be loaded, a program in the kernel forwards in the place of the threads (bpf/dsr.c, [Mode]): by the
 //     same tables, with the same result for every frame, at a fraction of the cost. What it does not forward or drop
 //     goes on to the threads, as does everything while an access list has to be asked. Package bpf has it compiled.
+//   - A server may be beyond a router ([Server].Tunnel). It gets packets in packets, which are sent to the router that
+//     the kernel's routing names. Packets that are too big for that are answered by the threads, whoever forwards.
 //
 // # Tables
 //
@@ -30,7 +32,7 @@
 //
 //	VIPs     hash   {address [16]byte, port u16, protocol u8, pad u8}  → VIP number u32, see vipKey
 //	slots    array  [65537] u16                                        → server number, 0xffff none
-//	servers  array  {MAC [6]byte, flags u8, pad u8, generation u32}    see target
+//	servers  array  {MAC [6]byte, flags u8, …, address [16]byte}       see target
 //	flows    LRU    flowKey (40 bytes)                                 → {server u16, generation u32}
 //
 // An address is 16 bytes in network order, an IPv4 one as ::ffff:a.b.c.d; ports are in host order.

@@ -25,6 +25,7 @@ type Config struct {
 	Prio   int    // lowest is first when servers are chosen by priority
 	ACL    int    // list of those who may use the server
 	TLS    TLS
+	Tunnel bool // packets to it go in packets (IPIP), where packets are forwarded and connections are not
 }
 
 // TLS is how a server is spoken to; the zero value: in plain.

@@ -138,6 +138,10 @@ func checkServer(k *check) {
 			k.number(key, value, 0, 65535)
 		case "acl", "max", "hard", "blacklist", "weight", "prio":
 			k.number(key, value, minNumber, maxNumber)
+		case "tunnel":
+			if value != "ipip" && value != noTunnel {
+				k.doubt("tunnel %s: want ipip or %s", value, noTunnel)
+			}
 		case "tls", "sni":
 		default:
 			k.doubt("unknown key '%s'", key)

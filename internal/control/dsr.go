@@ -1,6 +1,9 @@
 package control
 
 import (
+	"errors"
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -19,8 +22,10 @@ type DSRInfo struct {
 // DSRServer is a server of direct server return.
 type DSRServer struct {
 	Addr    string `json:"address"`
-	MAC     string `json:"mac"`   // 00:00:00:00:00:00 until it has answered
-	State   string `json:"state"` // alive, dead, or leaving: it only keeps the clients that it has
+	MAC     string `json:"mac"`           // 00:00:00:00:00:00 until it has answered
+	State   string `json:"state"`         // alive, dead, or leaving: it only keeps the clients that it has
+	Via     string `json:"via,omitempty"` // of a tunnel: the router, whose Ethernet address MAC is
+	MTU     int    `json:"mtu,omitempty"` // of a tunnel: longest packet that goes through
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
 }
@@ -98,6 +103,59 @@ func dsrPinSave(_ *Env, s *settings.Settings) []string {
 	return []string{"dsr_pin " + s.DSRPin}
 }
 
+// network is ADDRESS/LENGTH, or one address, to come from.
+func network(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		a, aerr := netip.ParseAddr(s)
+		if aerr != nil || a.Zone() != "" {
+			return p, fmt.Errorf("'%s': want ADDRESS/LENGTH", s)
+		}
+		p = netip.PrefixFrom(a, a.BitLen())
+	}
+	if a := p.Addr(); a.IsMulticast() || a.Is4In6() || p.Bits() == 0 {
+		return p, errors.New("nobody can have addresses of " + s)
+	}
+	return p.Masked(), nil
+}
+
+func checkNetwork(k *check) {
+	if k.need(0, "a network") {
+		if _, err := network(k.line.args[0]); err != nil {
+			k.wrong("%v", err)
+		}
+	}
+}
+
+// dsrSource sets the network of its family.
+func dsrSource(c *call) {
+	p, err := network(c.arg(0))
+	if err != nil {
+		c.ignored("%v", err)
+		return
+	}
+	c.Settings.Update(func(s *settings.Settings) {
+		if p.Addr().Is4() {
+			s.DSRSource4 = p
+		} else {
+			s.DSRSource6 = p
+		}
+	})
+}
+
+func dsrSourceOff(c *call) {
+	c.Settings.Update(func(s *settings.Settings) { s.DSRSource4, s.DSRSource6 = netip.Prefix{}, netip.Prefix{} })
+}
+
+func dsrSourceSave(_ *Env, s *settings.Settings) (lines []string) {
+	for _, p := range []netip.Prefix{s.DSRSource4, s.DSRSource6} {
+		if p.IsValid() {
+			lines = append(lines, "dsr_source "+p.String())
+		}
+	}
+	return lines
+}
+
 // dsrVIP adds a virtual address to the one that is listened at. Whether it is one, the daemon says.
 func dsrVIP(c *call) {
 	vip := c.arg(0)
@@ -133,7 +191,11 @@ func dsrStats(c *call) {
 		return
 	}
 	for _, s := range info.Servers {
-		c.printf("server %s mac %s %s packets %d bytes %d\n", s.Addr, s.MAC, s.State, s.Packets, s.Bytes)
+		tunnel := ""
+		if s.Via != "" {
+			tunnel = fmt.Sprintf(" tunnel via %s mtu %d", s.Via, s.MTU)
+		}
+		c.printf("server %s mac %s %s packets %d bytes %d%s\n", s.Addr, s.MAC, s.State, s.Packets, s.Bytes, tunnel)
 	}
 	for _, v := range info.VIPs {
 		c.printf("vip %s packets %d bytes %d\n", v.Name, v.Packets, v.Bytes)

@@ -34,10 +34,40 @@ func TestDSRAtStart(t *testing.T) {
 func TestDSRStatsInJSON(t *testing.T) {
 	t.Parallel()
 	e, _, _ := newEnv(t)
-	want := `{"dsr":{"servers":[{"address":"10.0.0.3","mac":"02:00:00:00:00:01","state":"alive","packets":3,"bytes":180}],` +
+	want := `{"dsr":{"servers":[{"address":"10.0.0.3","mac":"02:00:00:00:00:01","state":"alive","packets":3,"bytes":180},` +
+		`{"address":"10.8.0.3","mac":"02:00:00:00:00:01","state":"alive","via":"10.0.0.1","mtu":1480,"packets":1,"bytes":60}],` +
 		`"vips":[{"vip":"10.0.0.100:80/tcp","packets":3,"bytes":180}],"drops":[{"cause":"denied","frames":2}],` +
 		`"answered":1,"lost":0}}` + "\n"
 	if d := cmp.Diff(want, do(e, "json dsr_stats")); d != "" {
 		t.Error(d)
+	}
+}
+
+func TestTunnel(t *testing.T) {
+	t.Parallel()
+	e, _, log := newEnv(t)
+	do(e, "server 0 tunnel ipip", "server 1 tunnel ipip", "server 1 tunnel off", "server 0 tunnel gre max 7")
+	if a, b := e.Service.Config(0), e.Service.Config(1); !a.Tunnel || b.Tunnel || a.Max != 7 {
+		t.Errorf("servers %+v %+v", a, b)
+	}
+	do(e, "dsr_source 192.0.2.99/28", "dsr_source 2001:db8::/96", "dsr_source 2001:db8::7")
+	want := []string{"dsr_source 192.0.2.96/28", "dsr_source 2001:db8::7/128"}
+	if d := cmp.Diff(want, dsrSourceSave(e, e.Settings.Get())); d != "" {
+		t.Errorf("saved (-want +got):\n%s", d)
+	}
+	do(e, "dsr_source", "dsr_source here", "dsr_source 224.0.0.0/8", "dsr_source ::/0")
+	if d := cmp.Diff(want, dsrSourceSave(e, e.Settings.Get())); d != "" {
+		t.Errorf("after mistakes (-want +got):\n%s", d)
+	}
+	do(e, "no dsr_source")
+	if got := dsrSourceSave(e, e.Settings.Get()); got != nil {
+		t.Errorf("saved %v", got)
+	}
+	wantLog := "test: server: tunnel gre: want ipip or off\n" +
+		"test: dsr_source: '': want ADDRESS/LENGTH\ntest: dsr_source: 'here': want ADDRESS/LENGTH\n" +
+		"test: dsr_source: nobody can have addresses of 224.0.0.0/8\n" +
+		"test: dsr_source: nobody can have addresses of ::/0\n"
+	if d := cmp.Diff(wantLog, log.String()); d != "" {
+		t.Errorf("log (-want +got):\n%s", d)
 	}
 }

@@ -168,9 +168,10 @@ func (r *fakeRuntime) Engine() EngineInfo {
 
 func (r *fakeRuntime) DSR() *DSRInfo {
 	return &DSRInfo{
-		Servers: []DSRServer{{"10.0.0.3", "02:00:00:00:00:01", "alive", 3, 180}},
-		VIPs:    []DSRVIP{{"10.0.0.100:80/tcp", 3, 180}},
-		Drops:   []DSRDrop{{"denied", 2}}, Answered: 1,
+		Servers: []DSRServer{{"10.0.0.3", "02:00:00:00:00:01", "alive", "", 0, 3, 180},
+			{"10.8.0.3", "02:00:00:00:00:01", "alive", "10.0.0.1", 1480, 1, 60}},
+		VIPs:  []DSRVIP{{"10.0.0.100:80/tcp", 3, 180}},
+		Drops: []DSRDrop{{"denied", 2}}, Answered: 1,
 	}
 }
 

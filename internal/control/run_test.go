@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/penlb/pen/internal/settings"
 )
@@ -55,6 +56,7 @@ func TestReplies(t *testing.T) {
 		{"control_acl 3;control_acl -1", "0\n"},
 		{"tarpit_acl", "tarpit_acl = -1"},
 		{"dsr_stats", "server 10.0.0.3 mac 02:00:00:00:00:01 alive packets 3 bytes 180\n" +
+			"server 10.8.0.3 mac 02:00:00:00:00:01 alive packets 1 bytes 60 tunnel via 10.0.0.1 mtu 1480\n" +
 			"vip 10.0.0.100:80/tcp packets 3 bytes 180\ndrop denied 2\nanswered 1\nlost 0\n"},
 		{"tarpit_acl 3", "tarpit_acl = 3"},
 		{"forwarded", "keep\n"},
@@ -227,7 +229,7 @@ func TestSilent(t *testing.T) {
 	}
 }
 
-var sameAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+var sameAddr = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
 
 func TestWhatIsIgnoredIsLogged(t *testing.T) {
 	t.Parallel()

@@ -61,6 +61,12 @@ pairs:
 			change(func(s *balance.Config) { s.Weight = v })
 		case "prio":
 			change(func(s *balance.Config) { s.Prio = v })
+		case "tunnel":
+			if value != "ipip" && value != noTunnel {
+				c.ignored("tunnel %s: want ipip or %s", value, noTunnel)
+				continue
+			}
+			change(func(s *balance.Config) { s.Tunnel = value != noTunnel })
 		case "tls", "sni": // serverTLS
 		default:
 			c.ignored("unknown key '%s'", key)
@@ -84,6 +90,9 @@ pairs:
 		c.Service.SetBlacklist(&c.Settings.Get().Rules, n, time.Duration(blacklist)*time.Second, c.Runtime.Now())
 	}
 }
+
+// noTunnel is the word for a server that is on the link.
+const noTunnel = "off"
 
 // serverAddress is an IP address, with the host that it is of if that was given, or with a slash the path of a Unix
 // socket.
@@ -120,6 +129,9 @@ func serverSave(e *Env, s *settings.Settings) []string {
 		}
 		if s.Rules.Prio {
 			line += fmt.Sprintf(" prio %d", t.Prio)
+		}
+		if t.Tunnel {
+			line += " tunnel ipip"
 		}
 		line += tlsSaved(&t)
 		lines = append(lines, line)

@@ -57,7 +57,7 @@ func commands() []command {
 		flag("roundrobin", "choose servers in turn, do not remember clients",
 			func(s *settings.Settings) *bool { return &s.Rules.RoundRobin }),
 		{name: "server", args: "N [acl N | address HOST | port N | max N | hard N | blacklist SECONDS | weight N | prio N |" +
-			" tls FILE|system|off | sni NAME]...",
+			" tls FILE|system|off | sni NAME | tunnel ipip|off]...",
 			help: "change or add a server", touches: authoritiesFile, check: checkServer, run: serverSet, save: serverSave},
 		flag("stubborn", "no other server when the chosen one fails",
 			func(s *settings.Settings) *bool { return &s.Rules.Stubborn }),
@@ -89,6 +89,8 @@ func commands() []command {
 			check: oneOf(dsrModes...), run: dsrMode, save: dsrModeSave, forgotten: true},
 		{name: "dsr_pin", args: "DIRECTORY", help: "where forwarding in the kernel outlives pen, effective at start",
 			check: wantedWord, run: dsrPin, save: dsrPinSave, forgotten: true},
+		{name: "dsr_source", args: "NETWORK", help: "addresses that packets to servers with a tunnel come from",
+			check: checkNetwork, run: dsrSource, no: dsrSourceOff, save: dsrSourceSave, forgotten: true},
 		{name: "dsr_vip", args: "ADDRESS[:PORT][/tcp|/udp]", help: "a further virtual address, or a port of one",
 			check: wantedWord, run: dsrVIP, no: dsrVIPOff, save: dsrVIPSave, forgotten: true},
 		forgotten(flag("dummy", "answer like a web server, without servers",

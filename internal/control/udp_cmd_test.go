@@ -38,7 +38,7 @@ func TestUDPSettings(t *testing.T) {
 		if got, err := e.Run(tt.line, Position{Source: "test"}); string(got) != tt.reply || err != nil {
 			t.Errorf("%s: reply %q, %v; want %q", tt.line, got, err, tt.reply)
 		}
-		if d := cmp.Diff(want, *e.Settings.Get(), cmpopts.EquateComparable(want.Source)); d != "" {
+		if d := cmp.Diff(want, *e.Settings.Get(), cmpopts.EquateComparable(want.Source, want.DSRSource4)); d != "" {
 			t.Errorf("%s: %s", tt.line, d)
 		}
 		if _, err := e.Run("no udp_connected", Position{Source: "test"}); err != nil || e.Settings.Get().UDPConnected {

@@ -149,6 +149,16 @@ func drawSettings(t *rapid.T) settings.Settings {
 	s.WebStats, s.DSRIf = optional("web_stats"), optional("dsr_if")
 	s.DSRVIPs, s.DSRAnnounce = rapid.SliceOfNDistinct(word, 0, 3, rapid.ID).Draw(t, "vips"), flag("announce")
 	s.DSRMode, s.DSRPin = rapid.SampledFrom(dsrModes).Draw(t, "dsr_mode"), optional("dsr_pin")
+	if flag("source") {
+		a := drawAddr(t)
+		p, err := a.Prefix(rapid.IntRange(1, a.BitLen()).Draw(t, "bits"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.DSRSource6 = p; a.Is4() {
+			s.DSRSource4, s.DSRSource6 = p, netip.Prefix{}
+		}
+	}
 	s.SSLCiphers, s.SSLSNIPath, s.SSLOCSPResponse = optional("ciphers"), optional("sni"), optional("ocsp")
 	s.SSLOptions = rapid.SliceOfNDistinct(word, 0, 3, rapid.ID).Draw(t, "options")
 	s.SSLRenegotiateWait = seconds31(t, "renegotiation")
@@ -177,6 +187,7 @@ func drawServer(t *rapid.T, rules *balance.Rules) balance.Config {
 	if rules.Prio {
 		c.Prio = number("prio")
 	}
+	c.Tunnel = rapid.Bool().Draw(t, "tunnel")
 	c.TLS = balance.TLS{CA: rapid.SampledFrom([]string{"", balance.SystemCAs, "ca.pem", "/broken-not"}).Draw(t, "tls"),
 		Name: rapid.OneOf(rapid.Just(""), word).Draw(t, "sni")}
 	if c.Path != "" && c.TLS.Name == "" {

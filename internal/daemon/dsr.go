@@ -147,7 +147,7 @@ func (x *direct) follow() error {
 }
 
 func same(a, b *dsr.Config) bool {
-	return slices.Equal(a.VIPs, b.VIPs) && slices.Equal(a.Servers, b.Servers) && a.HashPort == b.HashPort &&
+	return slices.Equal(a.VIPs, b.VIPs) && slices.Equal(a.Servers, b.Servers) && a.HashPort == b.HashPort && a.Sources == b.Sources &&
 		(a.Tarpit == nil) == (b.Tarpit == nil) && (a.Permit == nil) == (b.Permit == nil)
 }
 
@@ -155,7 +155,8 @@ func same(a, b *dsr.Config) bool {
 // at the moment when a frame arrives.
 func (x *direct) wanted() (dsr.Config, error) {
 	d, s := x.d, x.d.store.Get()
-	c := dsr.Config{VIPs: []dsr.VIP{x.vip}, HashPort: s.Rules.RoundRobin}
+	c := dsr.Config{VIPs: []dsr.VIP{x.vip}, HashPort: s.Rules.RoundRobin,
+		Sources: dsr.Sources{Four: s.DSRSource4, Six: s.DSRSource6}}
 	if len(d.acl.Entries(s.ClientACL)) > 0 { // an empty list permits everybody; who need not be asked are forwarded in the kernel
 		c.Permit = func(client netip.Addr) bool { return d.acl.Permits(d.store.Get().ClientACL, client) }
 	}
@@ -171,7 +172,7 @@ func (x *direct) wanted() (dsr.Config, error) {
 		// Limits, priorities and ports are not for us: connections are not counted, and frames are not rewritten.
 		t := d.servers.Target(i)
 		if t.Path == "" && t.Addr.IsValid() && !t.Addr.IsUnspecified() && !d.servers.Blacklisted(&s.Rules, i, now) {
-			c.Servers = append(c.Servers, dsr.Server{Addr: t.Addr, Weight: t.Weight, ID: i})
+			c.Servers = append(c.Servers, dsr.Server{Addr: t.Addr, Weight: t.Weight, ID: i, Tunnel: t.Tunnel})
 		}
 	}
 	// pen: with an empty list, which permits everybody, it answered for every address of the link.
@@ -215,8 +216,12 @@ func (d *Daemon) DSR() *control.DSRInfo {
 		case v.Alive:
 			state = "leaving"
 		}
-		info.Servers = append(info.Servers, control.DSRServer{Addr: v.Addr.String(), MAC: v.MAC.String(), State: state,
-			Packets: v.Packets, Bytes: v.Bytes})
+		sv := control.DSRServer{Addr: v.Addr.String(), MAC: v.MAC.String(), State: state, MTU: v.MTU,
+			Packets: v.Packets, Bytes: v.Bytes}
+		if v.Via.IsValid() {
+			sv.Via = v.Via.String()
+		}
+		info.Servers = append(info.Servers, sv)
 	}
 	for _, v := range s.VIPs {
 		info.VIPs = append(info.VIPs, control.DSRVIP{Name: v.VIP.String(), Packets: v.Packets, Bytes: v.Bytes})

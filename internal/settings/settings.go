@@ -95,6 +95,8 @@ type Settings struct {
 	DSRMode     string   // dsr_mode
 	DSRPin      string   // dsr_pin: directory for what forwards in the kernel; empty: it ends with the process
 
+	DSRSource4, DSRSource6 netip.Prefix // dsr_source: where outer packets of tunnels come from; zero: see package dsr
+
 	SSLCiphers         string
 	SSLSNIPath         string
 	SSLOCSPResponse    string
