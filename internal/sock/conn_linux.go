@@ -60,13 +60,16 @@ func (r *Raw) Pointer() unsafe.Pointer { return unsafe.Pointer(&r.mem) }
 func (r *Raw) Len() uint32 { return r.n }
 
 // endpoint is the address in r; the zero Endpoint for a Unix socket.
-func (r *Raw) endpoint() Endpoint {
-	switch (*unix.RawSockaddr)(unsafe.Pointer(&r.mem)).Family {
+func (r *Raw) endpoint() Endpoint { return endpointAt(unsafe.Pointer(&r.mem)) }
+
+// endpointAt is the address that the kernel has written to p.
+func endpointAt(p unsafe.Pointer) Endpoint {
+	switch (*unix.RawSockaddr)(p).Family {
 	case unix.AF_INET:
-		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(&r.mem))
+		sa := (*unix.RawSockaddrInet4)(p)
 		return endpoint4(sa.Addr, htons(sa.Port))
 	case unix.AF_INET6:
-		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(&r.mem))
+		sa := (*unix.RawSockaddrInet6)(p)
 		return endpoint6(sa.Addr, sa.Scope_id, htons(sa.Port))
 	}
 	return Endpoint{}
@@ -242,13 +245,18 @@ const InheritsNoDelay = true
 
 // Error takes the pending error of fd (SO_ERROR): how a connect ended.
 func Error(fd int) syscall.Errno {
-	var v, n int32 = 0, 4
-	_, _, e := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_ERROR,
-		uintptr(unsafe.Pointer(&v)), uintptr(unsafe.Pointer(&n)), 0)
+	v, e := getInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if e != 0 {
 		return e
 	}
 	return syscall.Errno(v)
+}
+
+func getInt(fd, level, name int) (int32, syscall.Errno) {
+	var v, n int32 = 0, 4
+	_, _, e := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), uintptr(name),
+		uintptr(unsafe.Pointer(&v)), uintptr(unsafe.Pointer(&n)), 0)
+	return v, e
 }
 
 // Local is the address of fd itself; none for a Unix socket, or if fd has no address.
