@@ -55,7 +55,7 @@ func (c *core) arrived(so *socket, ds []sock.Datagram) {
 	c.grams.now = ds
 	c.deliver(&Completion{Token: so.read.tok, Op: OpReceive, More: true, N: len(ds), Sock: so.name})
 	c.grams.now = nil
-	if !c.grams.batch.Pending() {
-		c.grams.batch.Reset()
+	if b := c.grams.batch; b != nil && !b.Pending() {
+		b.Reset()
 	}
 }

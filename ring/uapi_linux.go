@@ -45,6 +45,7 @@ const (
 const (
 	ioringOpNop         = 0
 	ioringOpPollAdd     = 6
+	ioringOpRecvmsg     = 10
 	ioringOpAccept      = 13
 	ioringOpAsyncCancel = 14
 	ioringOpSend        = 26
@@ -61,6 +62,7 @@ const (
 // Flags of single operations.
 const (
 	ioringPollAddMulti    = 1 << 0 // in sqe.len
+	ioringRecvsendPoll    = 1 << 0 // in sqe.ioprio: wait before the first try (IORING_RECVSEND_POLL_FIRST)
 	ioringRecvMultishot   = 1 << 1 // in sqe.ioprio
 	ioringAcceptMultishot = 1 << 0 // in sqe.ioprio
 	ioringAsyncCancelAll  = 1 << 0 // all that match, in sqe.opFlags

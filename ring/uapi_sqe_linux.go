@@ -38,6 +38,15 @@ func (e *sqe) prepMultishotRecv(fd int, bufGroup uint16, limit uint32, userData 
 	}
 }
 
+// prepMultishotRecvmsg receives datagrams into buffers of the group, each laid out as h says, which must be mapped memory
+// like them, until an error or lack of buffers. It waits before the first try.
+func (e *sqe) prepMultishotRecvmsg(fd int, bufGroup uint16, h *unix.Msghdr, userData uint64) {
+	*e = sqe{
+		opcode: ioringOpRecvmsg, flags: iosqeBufferSelect, ioprio: ioringRecvMultishot | ioringRecvsendPoll, fd: int32(fd),
+		addr: addressOf(unsafe.Pointer(h)), len: 1, userData: userData, bufGroup: bufGroup,
+	}
+}
+
 // prepSend sends b, which must not be Go memory that moves: the kernel reads it until the completion.
 func (e *sqe) prepSend(fd int, b []byte, msgFlags uint32, userData uint64) {
 	*e = sqe{

@@ -23,7 +23,7 @@ func (u *uringLoop) complete(c *cqe) {
 		return
 	}
 	var b Buf
-	if c.flags&ioringCQEFBuffer != 0 {
+	if o.op() == OpRecv && c.flags&ioringCQEFBuffer != 0 {
 		b = u.lending.take(uint16(c.flags >> ioringCQEBufferShift))
 	}
 	so := u.socks.get(o.sock())
@@ -42,6 +42,8 @@ func (u *uringLoop) complete(c *cqe) {
 		u.accepted(so, c.res, more, cancelled)
 	case OpRecv:
 		u.received(so, c, b, more, cancelled)
+	case OpReceive:
+		u.receivedGram(so, c, more, cancelled)
 	case OpSend:
 		u.sent(so, c.res)
 	case OpConnect:
@@ -50,8 +52,6 @@ func (u *uringLoop) complete(c *cqe) {
 			errno = sock.Error(int(so.fd))
 		}
 		u.finish(so, OpConnect, errno, 0, 0)
-	case OpReceive:
-		u.polled(so, c.res, cancelled)
 	default:
 		u.finish(so, op, resErrno(c.res), 0, 0)
 	}

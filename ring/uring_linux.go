@@ -17,7 +17,8 @@ import (
 //	verb ─► order ─► submission queue ─┐                        ┌─► core.queue ─► handler
 //	          └► backlog, when full    └► io_uring_enter ─► CQE ┘
 //
-// Accept and Recv are multishot. Data lands in buffers that the kernel takes from a ring of them (uring_bufs_linux.go).
+// Accept, Recv and Receive are multishot. Data lands in buffers that the kernel takes from a ring of them
+// (uring_bufs_linux.go), datagrams in those of another (uring_slots_linux.go).
 // Operations that io_uring gives to worker threads are not used: SHUTDOWN and SPLICE are, measured, always. Connecting
 // is connect(2), which does not block, and a poll.
 //
@@ -40,7 +41,9 @@ type uringLoop struct {
 	backlog []order // for which the submission queue had no room, in order
 	lending lending
 	waiting []Sock // whose Recv goes on in the next turn; see feed
-	filled  []Sock // whose Receive has something to take; see receiveFilled
+	slots   gramSlots
+	ended   []Sock // whose Receive the kernel has ended; see resume
+	gramOf  []Sock // UDP sockets by descriptor, also closed ones
 	// doubtful are sockets of which the kernel has said last that there is more to receive; see nudge
 	doubtful []Sock
 }
@@ -103,6 +106,9 @@ func (u *uringLoop) openKernel(k kernelCalls) (err error) {
 	if u.feedRing, err = openBufRing(u.ring, ringBufs, bufGroup); err != nil {
 		return err
 	}
+	if err := u.slots.open(u.ring); err != nil {
+		return err
+	}
 	return u.ring.restrict(uringOps, uringSQEFlags, uringRegisterOps)
 }
 
@@ -160,7 +166,7 @@ func (u *uringLoop) turn() error {
 		u.tick()
 		u.reap()
 		u.nudge()
-		u.receiveFilled()
+		u.handOver()
 		u.expire()
 		for n := u.queue.len(); n > 0; n -= dispatchMax {
 			u.dispatch()
@@ -274,5 +280,6 @@ func (u *uringLoop) free() {
 		u.feedRing.close()
 	}
 	u.lending.free()
+	u.slots.free()
 	u.bufs = pool{size: u.bufs.size} // a buffer still held is not mapped any more
 }

@@ -20,7 +20,7 @@ func (o order) isCancel() bool { return o&orderCancel != 0 }
 
 // The ring is restricted to what fill writes.
 var (
-	uringOps = []uint8{ioringOpPollAdd, ioringOpAccept, ioringOpAsyncCancel, ioringOpSend, ioringOpRecv}
+	uringOps = []uint8{ioringOpPollAdd, ioringOpAccept, ioringOpAsyncCancel, ioringOpSend, ioringOpRecv, ioringOpRecvmsg}
 	// and, of io_uring_register(2), to what a bound ring needs
 	uringRegisterOps = []uint8{ioringRegisterRingFDs, ioringUnregisterRingFDs}
 )
@@ -40,7 +40,8 @@ const (
 	isDoubtful   // see uringLoop.doubtful
 	isNudged     // its Recv is cancelled to be submitted anew
 	unixListener // no peer addresses
-	isFilled     // a UDP socket in uringLoop.filled
+	isTroubled   // its Receive has ended by an error of the socket
+	isEnded      // a UDP socket in uringLoop.ended
 )
 
 const (
@@ -151,7 +152,7 @@ func (u *uringLoop) fill(e *sqe, o order) {
 	case OpRecv:
 		e.prepMultishotRecv(fd, bufGroup, u.share, uint64(o))
 	case OpReceive:
-		e.prepPollAdd(fd, unix.POLLIN, false, uint64(o))
+		e.prepMultishotRecvmsg(fd, slotGroup, u.slots.header, uint64(o))
 	case OpReadable:
 		e.prepPollAdd(fd, unix.POLLIN|unix.POLLRDHUP, false, uint64(o))
 	case OpSend:

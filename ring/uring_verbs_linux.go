@@ -69,7 +69,7 @@ func (u *uringLoop) withdraw(so *socket, op Op) {
 		u.recall(so, op)
 		return
 	}
-	so.flags &^= isWaiting | isFilled // nothing else is live without being in the kernel
+	so.flags &^= isWaiting | isEnded // nothing else is live without being in the kernel
 	u.finish(so, op, syscall.ECANCELED, 0, 0)
 }
 

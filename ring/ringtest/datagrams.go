@@ -24,6 +24,8 @@ var datagramCases = []testCase{
 	{"attached stays open", gramDetach},
 	{"out of reach", gramUnreachable},
 	{"train", gramTrain},
+	{"more at once than there is memory for", gramFlood},
+	{"out of reach, heard while sending", gramUnreachableBusy},
 	{"idle without turning", gramIdle},
 }
 
@@ -363,4 +365,85 @@ func gramIdle(r *rig) {
 	r.final(t, syscall.ECANCELED)
 	c.Write([]byte("x"))
 	still("with something that nobody wants")
+}
+
+// gramFlood has many sockets receive more in one turn than a loop takes, among them what fills the largest slot.
+func gramFlood(r *rig) {
+	const socks, each = 60, 8
+	sizes := [each]int{1, 1400, 0, largest, 100, 3, largest, 7}
+	counts := make(map[ring.Sock]int)
+	all := make(chan struct{})
+	left := socks * each
+	var list [socks]ring.Sock
+	for i := range list {
+		o := options("127.0.0.1:0")
+		o.Buffer = 1 << 20
+		list[i] = r.openGrams(o)
+		c := r.peerTo(r.local(list[i]))
+		for _, n := range sizes {
+			c.Write(noise(n))
+		}
+	}
+	take := func(c *ring.Completion) {
+		for i := range r.l.Datagrams() {
+			d := &r.l.Datagrams()[i]
+			if want := noise(sizes[counts[c.Sock]]); !bytes.Equal(d.Data, want) {
+				r.t.Errorf("%d bytes, want %d", len(d.Data), len(want))
+			}
+			counts[c.Sock]++
+			if left--; left == 0 {
+				close(all)
+			}
+		}
+	}
+	var tokens [socks]ring.Token
+	for i := range tokens {
+		tokens[i] = r.hooked(take)
+	}
+	r.do(func() {
+		for i, s := range list {
+			r.l.Receive(s, tokens[i])
+		}
+	})
+	select {
+	case <-all:
+	case <-time.After(patience):
+		r.do(func() { r.t.Errorf("%d of %d did not come", left, socks*each) })
+	}
+	for _, s := range list {
+		r.close(s)
+	}
+	r.balanced(0)
+}
+
+// gramUnreachableBusy sends several datagrams in a row to where nobody is: the second hears of the first, and so keeps
+// the news from whoever receives.
+func gramUnreachableBusy(r *rig) {
+	if runtime.GOOS != "linux" {
+		return
+	}
+	dead := r.openGrams(options("127.0.0.1:0"))
+	to := sock.EndpointOf(r.local(dead))
+	r.close(dead)
+	o := options("127.0.0.1:0")
+	o.Unreachable = true
+	up, down := r.openGrams(o), r.openGrams(options("127.0.0.1:0"))
+	t := r.hooked(func(c *ring.Completion) {
+		if !c.More {
+			return
+		}
+		d := r.l.Datagrams()[0]
+		for n := len(d.Data); n > 0; n-- { // of different sizes, so that they are no train
+			r.l.Transmit(up, &sock.Datagram{Data: d.Data[:len(d.Data)-n+1], Remote: to})
+		}
+	})
+	r.do(func() { r.l.Receive(down, t) })
+	ut := r.receive(up)
+	c := r.peerTo(r.local(down))
+	for range 3 {
+		c.Write([]byte("ab"))
+		if res := r.expect(ut); !res.More || res.grams[0].Err != syscall.ECONNREFUSED || res.grams[0].Remote != to {
+			r.t.Fatalf("%+v", res)
+		}
+	}
 }
