@@ -13,6 +13,7 @@ import (
 	"github.com/penlb/pen/internal/accesslog/sink"
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/crew"
 	"github.com/penlb/pen/internal/process"
 	"github.com/penlb/pen/internal/proxy"
 	"github.com/penlb/pen/internal/sock"
@@ -81,14 +82,14 @@ func (d *Daemon) openLoops(limit int) error {
 	d.ctl.Clients = d.clients
 	d.access = sink.New(n, d.Logf)
 	d.face.Logf = d.Logf
-	d.proxy = proxy.New(proxy.Config{Settings: d.store, Servers: d.servers, Clients: d.clients, ACL: d.acl, Log: d.access,
-		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.Raw, TLS: d.tlsConfig(), ServerTLS: d.serverConfig(),
-		Face: &d.face})
+	shared := crew.Config{Settings: d.store, Servers: d.servers, Clients: d.clients, ACL: d.acl, Log: d.access, Face: &d.face,
+		Debugf: d.Debugf, Logf: d.Logf, Dump: d.log.Raw}
+	d.proxy = proxy.New(proxy.Config{Config: shared, TLS: d.tlsConfig(), ServerTLS: d.serverConfig()})
 	if d.rawPath() {
 		return nil // there are no connections for loops to serve
 	}
 	if s.UDP {
-		d.udp = d.newUDP()
+		d.udp = newUDP(shared)
 	}
 	d.ladder = ring.Probe()
 	// A loop may accept one batch more than there is room for: those wait, and hold descriptors.

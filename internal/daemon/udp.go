@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/penlb/pen/internal/control"
+	"github.com/penlb/pen/internal/crew"
 	"github.com/penlb/pen/internal/datagram"
 	"github.com/penlb/pen/internal/proxy"
 	"github.com/penlb/pen/internal/sock"
@@ -20,15 +21,13 @@ const listenBuffer = 4 << 20
 // udpSide is the daemon with -U: sessions of datagrams in place of connections.
 type udpSide struct {
 	*datagram.Proxy
-	logf      func(format string, args ...any)
 	loops     []ring.Loop
 	workers   []*datagram.Worker
 	listeners []*sock.DatagramSocket // one per loop, or one for all
 }
 
-func (d *Daemon) newUDP() *udpSide {
-	return &udpSide{logf: d.Logf, Proxy: datagram.New(datagram.Config{Settings: d.store, Servers: d.servers,
-		Clients: d.clients, ACL: d.acl, Log: d.access, Debugf: d.Debugf, Logf: d.Logf, Face: &d.face})}
+func newUDP(shared crew.Config) *udpSide {
+	return &udpSide{Proxy: datagram.New(datagram.Config{Config: shared})}
 }
 
 func (u *udpSide) addLoop(l ring.Loop) {
@@ -51,7 +50,7 @@ func (u *udpSide) listen(a *sock.Addr) (ls []*sock.DatagramSocket, err error) {
 	if sock.CanReusePort {
 		n = len(u.loops)
 		if l, err := sock.ListenDatagram(o); errors.Is(err, syscall.EADDRINUSE) {
-			u.logf("another process listens on %s as well: the kernel shares the datagrams among us", a)
+			u.Logf("another process listens on %s as well: the kernel shares the datagrams among us", a)
 		} else if err == nil {
 			l.Close()
 		}
@@ -111,7 +110,7 @@ func (u *udpSide) move(a *sock.Addr) error {
 		wg.Add(1)
 		if !u.loops[i].Post(func() {
 			if err := w.Listen(ls[i]); err != nil {
-				u.logf("listen %s on loop %d: %v", a, i, err)
+				u.Logf("listen %s on loop %d: %v", a, i, err)
 			}
 			w.Unlisten(old[i], wg.Done)
 		}) {

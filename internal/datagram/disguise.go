@@ -4,20 +4,9 @@ import (
 	"net/netip"
 	"syscall"
 
-	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
 	"github.com/penlb/pen/tproxy"
 )
-
-// disguised reports whether s is to speak to the server of l from its client's address. An address that `source` gives
-// to the server's family takes precedence. The error is [tproxy.ErrRefused].
-func (w *Worker) disguised(s *session, l *lane, st *settings.Settings) (bool, error) {
-	server := l.to.AddrPort().Addr()
-	if !st.Transparent || st.Source.IsValid() && st.Source.Is4() == server.Is4() {
-		return false, nil
-	}
-	return w.proxy.Face.Source(s.client.AddrPort().Addr(), server, st.TransparentStrict)
-}
 
 // openDisguised opens an up-socket that is bound to the address of the client of s, for s alone: at first at a port
 // that the kernel chooses, then at others.

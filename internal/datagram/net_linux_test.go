@@ -17,6 +17,7 @@ import (
 	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/crew"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
 	"github.com/penlb/pen/ring"
@@ -50,9 +51,9 @@ func serve(t *testing.T, engine, listen string, servers []netip.AddrPort, set fu
 	}
 	lists := new(acl.Table)
 	log := sink.New(2, t.Logf)
-	r := &running{t: t, Proxy: New(Config{Settings: settings.NewStore(st), Servers: balance.New(lists),
-		Clients: client.New(100), ACL: lists, Log: log, MaxSocks: 40_000,
-		Debugf: func(int, string, ...any) {}, Logf: t.Logf})}
+	r := &running{t: t, Proxy: New(Config{MaxSocks: 40_000, Config: crew.Config{Settings: settings.NewStore(st),
+		Servers: balance.New(lists), Clients: client.New(100), ACL: lists, Log: log,
+		Debugf: func(int, string, ...any) {}, Logf: t.Logf, Dump: func([]byte) {}}})}
 	for i, a := range servers {
 		if err := r.Servers.Update(i, func(c *balance.Config) { c.Addr, c.Port = a.Addr(), a.Port() }); err != nil {
 			t.Fatal(err)

@@ -72,7 +72,7 @@ func (w *Worker) poolOf(a netip.Addr) *pool {
 // takeUp is an up-socket for s that is free for l. Errors: EMFILE if there are no more sockets to be had, EHOSTUNREACH
 // if no way to the server is known, else those of opening one.
 func (w *Worker) takeUp(s *session, l *lane, st *settings.Settings) (int32, error) {
-	theirs, err := w.disguised(s, l, st)
+	theirs, err := w.proxy.Disguised(s.client.AddrPort().Addr(), l.to.AddrPort().Addr(), st)
 	switch {
 	case err != nil:
 		return 0, err

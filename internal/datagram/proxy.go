@@ -5,36 +5,21 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/penlb/pen/internal/accesslog/sink"
-	"github.com/penlb/pen/internal/acl"
-	"github.com/penlb/pen/internal/balance"
-	"github.com/penlb/pen/internal/client"
-	"github.com/penlb/pen/internal/settings"
-	"github.com/penlb/pen/tproxy"
+	"github.com/penlb/pen/internal/crew"
 )
 
-// Config is what a Proxy works with. All of it is shared with the control commands.
+// Config is what a Proxy works with.
 type Config struct {
-	Settings *settings.Store
-	Servers  *balance.Service
-	Clients  *client.Table
-	ACL      *acl.Table
-	Log      *sink.Log // with a producer for each worker
-
-	// Face is what servers see of clients with transparent.
-	Face *tproxy.Face
+	crew.Config
 
 	// MaxSocks is how many up-sockets the descriptor limit allows.
 	MaxSocks int
-	// Debugf takes what is printed with -d of at least that level; Logf what an operator must see.
-	Debugf func(level int, format string, args ...any)
-	Logf   func(format string, args ...any)
 }
 
 // Proxy is the UDP side of one service, over all loops.
 type Proxy struct {
 	Config
-	workers  []*Worker // constant once the loops run
+	workers  crew.Crew[*Worker]
 	sessions atomic.Int64
 	current  atomic.Int32 // server chosen last
 }
@@ -62,30 +47,14 @@ func (p *Proxy) Limit() int {
 	return max(n, 1)
 }
 
-func (p *Proxy) socksPerWorker() int { return max(1, p.MaxSocks/len(p.workers)) }
+func (p *Proxy) socksPerWorker() int { return max(1, p.MaxSocks/p.workers.Len()) }
 
 // Sync returns when every worker has handled what its peers have seen and has added its traffic to Servers and
 // Clients. Not to be called on a loop.
-func (p *Proxy) Sync() { p.each((*Worker).flush) }
+func (p *Proxy) Sync() { p.workers.Each((*Worker).flush) }
 
 // Refresh follows a change of the settings: new time-outs count from now on.
-func (p *Proxy) Refresh() {
-	for _, w := range p.workers {
-		w.loop.Post(w.tick)
-	}
-}
-
-// each runs f on every loop and waits for all.
-func (p *Proxy) each(f func(*Worker)) {
-	var wg sync.WaitGroup
-	for _, w := range p.workers {
-		wg.Add(1)
-		if !w.loop.Post(func() { defer wg.Done(); f(w) }) {
-			wg.Done()
-		}
-	}
-	wg.Wait()
-}
+func (p *Proxy) Refresh() { p.workers.Post((*Worker).tick) }
 
 // Conns is the number of sessions.
 func (p *Proxy) Conns() int { return int(p.sessions.Load()) }
@@ -102,7 +71,7 @@ type ConnInfo struct {
 }
 
 // number is what operators call s: sessions of all workers take turns.
-func (w *Worker) number(s *session) int { return int(s.slot)*len(w.proxy.workers) + w.index }
+func (w *Worker) number(s *session) int { return int(s.slot)*w.proxy.workers.Len() + w.index }
 
 // Conn describes session n; ok is false if there is none.
 func (p *Proxy) Conn(n int) (ci ConnInfo, ok bool) {
@@ -118,31 +87,23 @@ func (p *Proxy) CloseConn(n int) (ok bool) {
 
 // on runs f on the loop of session n, if there is one.
 func (p *Proxy) on(n int, f func(*Worker, *session)) {
-	if n < 0 || len(p.workers) == 0 || n/len(p.workers) > math.MaxInt32 {
+	all := p.workers.Len()
+	if n < 0 || all == 0 || n/all > math.MaxInt32 {
 		return
 	}
-	w := p.workers[n%len(p.workers)]
-	done := make(chan struct{})
-	if w.loop.Post(func() {
-		defer close(done)
-		if s := w.table.get(uint32(n / len(p.workers))); s != nil {
+	p.workers.On(n%all, func(w *Worker) {
+		if s := w.table.get(uint32(n / all)); s != nil {
 			f(w, s)
 		}
-	}) {
-		<-done
-	}
+	})
 }
 
 // All describes every session, in no order.
 func (p *Proxy) All() []ConnInfo {
-	var mu sync.Mutex
-	var all []ConnInfo
-	p.each(func(w *Worker) {
-		mu.Lock()
-		defer mu.Unlock()
-		w.table.each(func(s *session) { all = append(all, w.info(s)) })
+	return crew.Gather(&p.workers, func(w *Worker) (some []ConnInfo) {
+		w.table.each(func(s *session) { some = append(some, w.info(s)) })
+		return some
 	})
-	return all
 }
 
 // Stats are the counters of all workers.
@@ -163,7 +124,7 @@ type Stats struct {
 func (p *Proxy) Stats() Stats {
 	var mu sync.Mutex
 	var sum Stats
-	p.each(func(w *Worker) {
+	p.workers.Each(func(w *Worker) {
 		l := w.loop.Stats()
 		mu.Lock()
 		defer mu.Unlock()

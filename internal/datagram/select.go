@@ -45,18 +45,10 @@ func (w *Worker) policy(a netip.AddrPort, known int32) *balance.Client {
 	return &w.who
 }
 
-// pick chooses the first server for c.
-func (w *Worker) pick(c *balance.Client, st *settings.Settings) int {
-	if w.proxy.ACL.Permits(st.ClientACL, c.Addr) {
-		return w.proxy.Servers.Pick(&st.Rules, c, w.now())
-	}
-	return w.proxy.Servers.PickAbuse(&st.Rules, c, w.now())
-}
-
 // assign finds a server for s, and an up-socket that is free for it.
 func (w *Worker) assign(s *session, st *settings.Settings) bool {
 	c := w.policy(s.client.AddrPort(), s.known)
-	first := w.pick(c, st)
+	first := w.proxy.Pick(st, c, w.now())
 	for i := first; i != balance.None; i = w.proxy.Servers.Next(&st.Rules, c, first, i, w.now()) {
 		err := w.reach(s, i, st)
 		if err == nil {
@@ -134,14 +126,20 @@ func (w *Worker) move(s *session, st *settings.Settings) *session {
 
 // end ends s.
 func (w *Worker) end(s *session, cause string) {
-	if f, on := w.log.Format(); on && f == accesslog.JSON {
-		t := w.proxy.Servers.Target(int(s.server))
-		w.line = accesslog.Line{Time: w.now(), Client: s.client.AddrPort().Addr(), Server: t.Addr, Path: t.Path,
-			Up: s.count.up, Down: s.count.down, Duration: time.Duration(w.loop.Now() - s.began), Cause: cause}
-		w.log.Add(&w.line)
-	}
+	w.record(s, cause)
 	w.leave(s)
 	w.forget(s)
+}
+
+// record logs s, which has ended for the reason cause, if such lines are wanted.
+func (w *Worker) record(s *session, cause string) {
+	if f, on := w.log.Format(); !on || f != accesslog.JSON {
+		return
+	}
+	t := w.proxy.Servers.Target(int(s.server))
+	w.line = accesslog.Line{Time: w.now(), Client: s.client.AddrPort().Addr(), Server: t.Addr, Path: t.Path,
+		Up: s.count.up, Down: s.count.down, Duration: time.Duration(w.loop.Now() - s.began), Cause: cause}
+	w.log.Add(&w.line)
 }
 
 // forget frees s, which has left its server.
@@ -217,7 +215,7 @@ func (w *Worker) passOn(d *sock.Datagram, st *settings.Settings) {
 	from := d.Remote.AddrPort()
 	ref, known := w.proxy.Clients.Touch(from.Addr(), w.now(), st.Tracking)
 	c := w.policy(from, int32(known))
-	first := w.pick(c, st)
+	first := w.proxy.Pick(st, c, w.now())
 	for i := first; i != balance.None; i = w.proxy.Servers.Next(&st.Rules, c, first, i, w.now()) {
 		ok := w.passTo(d, i, ref, st)
 		w.proxy.Servers.Release(i)

@@ -58,14 +58,14 @@ const (
 
 // NewWorker adds the part of p that runs on loop l. Call it before the loop runs.
 func (p *Proxy) NewWorker(l ring.Loop) *Worker {
-	i := len(p.workers)
+	i := p.workers.Len()
 	w := &Worker{proxy: p, loop: l, log: p.Log.Producer(i), index: i, seed: maphash.MakeSeed(),
 		laneOf: make(map[sock.Endpoint]int32)}
 	w.epoch = time.Now().UnixNano() - l.Now()
 	for _, c := range []ring.Class{classListener, classUp, classTick} {
 		l.Handle(c, w)
 	}
-	p.workers = append(p.workers, w)
+	p.workers.Add(l, w)
 	return w
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/crew"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
 	"github.com/penlb/pen/ring"
@@ -24,6 +25,8 @@ type stage struct {
 	p    *Proxy
 	w    *Worker
 	down ring.Sock
+
+	dumped []string
 }
 
 func newStage(t *testing.T, servers int, set func(*settings.Settings)) *stage {
@@ -37,8 +40,9 @@ func newStage(t *testing.T, servers int, set func(*settings.Settings)) *stage {
 	t.Cleanup(func() { log.Close() })
 	lists := new(acl.Table)
 	g := &stage{t: t, f: ringtest.NewFake(t, 1<<10)}
-	g.p = New(Config{Settings: settings.NewStore(st), Servers: balance.New(lists), Clients: client.New(100), ACL: lists,
-		Log: log, MaxSocks: 1000, Debugf: func(int, string, ...any) {}, Logf: t.Logf})
+	g.p = New(Config{MaxSocks: 1000, Config: crew.Config{Settings: settings.NewStore(st), Servers: balance.New(lists),
+		Clients: client.New(100), ACL: lists, Log: log, Debugf: func(int, string, ...any) {}, Logf: t.Logf,
+		Dump: func(text []byte) { g.dumped = append(g.dumped, string(text)) }}})
 	for i := range servers {
 		if err := g.p.Servers.Update(i, func(c *balance.Config) { c.Addr, c.Port = netip.MustParseAddr("127.0.0.1"), serverPort(i) }); err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/crew"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
 	"github.com/penlb/pen/ring"
@@ -42,9 +43,9 @@ func newChaosRig(t testing.TB, engine string, threads int) *chaosRig {
 	t.Helper()
 	lists := new(acl.Table)
 	r := &chaosRig{t: t, log: sink.New(threads, t.Logf)}
-	r.proxy = New(Config{Settings: settings.NewStore(settings.Default()), Servers: balance.New(lists), ACL: lists,
-		Clients: client.New(2048), Log: r.log, MaxConns: 4096,
-		Debugf: func(int, string, ...any) {}, Logf: t.Logf, Dump: func([]byte) {}})
+	r.proxy = New(Config{MaxConns: 4096, Config: crew.Config{Settings: settings.NewStore(settings.Default()),
+		Servers: balance.New(lists), ACL: lists, Clients: client.New(2048), Log: r.log,
+		Debugf: func(int, string, ...any) {}, Logf: t.Logf, Dump: func([]byte) {}}})
 	a := sock.Addr{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}
 	for range threads {
 		l, err := ring.Open(engine, ring.Options{})
@@ -102,7 +103,7 @@ func (r *chaosRig) waitIdle() {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	r.proxy.each(func(w *Worker) {
+	r.proxy.workers.Each(func(w *Worker) {
 		st := w.loop.Stats()
 		open, used := w.pump.Pipes()
 		if w.slab.n != 0 || w.dirty != 0 || st.Bufs != 0 || used != 0 || st.Socks != len(w.listeners) || st.Timers != 0 {

@@ -58,12 +58,7 @@ func (w *Worker) client(s *session) *balance.Client {
 // choose picks the first server for s and starts to connect.
 func (w *Worker) choose(s *session, st *settings.Settings) {
 	c := w.client(s)
-	var i int
-	if w.proxy.ACL.Permits(st.ClientACL, c.Addr) {
-		i = w.proxy.Servers.Pick(&st.Rules, c, w.now())
-	} else {
-		i = w.proxy.Servers.PickAbuse(&st.Rules, c, w.now())
-	}
+	i := w.proxy.Pick(st, c, w.now())
 	s.first = int32(i)
 	w.connect(s, i, st)
 }

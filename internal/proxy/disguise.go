@@ -8,17 +8,14 @@ import (
 )
 
 // disguise lets s speak to a server from the client's address, if it is asked for: at first from a port that the kernel
-// chooses, then from others. An address that `source` gives to the server's family takes precedence. The error is
-// [tproxy.ErrRefused].
+// chooses, then from others. The error is [tproxy.ErrRefused].
 func (w *Worker) disguise(s *session, server netip.Addr, st *settings.Settings) error {
 	client, port := s.addrPort().Addr(), uint16(0)
 	switch {
 	case s.ports > 0:
 		port = w.proxy.Face.Port()
-	case !st.Transparent || st.Source.IsValid() && st.Source.Is4() == server.Is4():
-		return nil
 	default:
-		as, err := w.proxy.Face.Source(client, server, st.TransparentStrict)
+		as, err := w.proxy.Disguised(client, server, st)
 		if err != nil || !as {
 			return err
 		}

@@ -144,7 +144,7 @@ func (o *orderly) refresh(t *rapid.T) {
 
 // closeOne is `close N`.
 func (o *orderly) closeOne(t *rapid.T) {
-	w := rapid.SampledFrom(o.p.workers).Draw(t, "worker")
+	w := rapid.SampledFrom(o.p.workers.All()).Draw(t, "worker")
 	all := slices.Collect(w.slab.live())
 	if len(all) == 0 {
 		t.Skip("no session")
@@ -156,7 +156,7 @@ func (o *orderly) closeOne(t *rapid.T) {
 func (o *orderly) check(t *rapid.T) {
 	places := map[int]int{}
 	sessions, connects := 0, 0
-	for _, w := range o.p.workers {
+	for _, w := range o.p.workers.All() {
 		sessions += w.slab.n
 		for s := range w.slab.live() {
 			if s.server != balance.None {
@@ -225,7 +225,7 @@ func TestAnyOrder(t *testing.T) {
 			o.check(rt)
 			var left string
 			say := func(format string, args ...any) { left += fmt.Sprintf(format, args...) + "; " }
-			for _, w := range o.p.workers {
+			for _, w := range o.p.workers.All() {
 				w.left(say)
 			}
 			o.p.left(say)

@@ -7,22 +7,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/penlb/pen/internal/accesslog/sink"
-	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/balance"
-	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/crew"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/tlsloop"
-	"github.com/penlb/pen/tproxy"
 )
 
-// Config is what a Proxy works with. All of it is shared with the control commands.
+// Config is what a Proxy works with.
 type Config struct {
-	Settings *settings.Store
-	Servers  *balance.Service
-	Clients  *client.Table
-	ACL      *acl.Table
-	Log      *sink.Log // with a producer for each worker
+	crew.Config
 
 	// TLS is how to speak with clients; nil: as they come.
 	TLS *tls.Config
@@ -31,22 +24,14 @@ type Config struct {
 	// all. It is called on the loops. With either the loops copy what they could splice.
 	ServerTLS func(i int, c *balance.Config) *tls.Config
 
-	// Face is what servers see of clients with transparent.
-	Face *tproxy.Face
-
 	// MaxConns is what the descriptor limit allows; conn_max counts below it.
 	MaxConns int
-	// Debugf takes what pen prints with -d of at least that level; Logf what an operator must see.
-	Debugf func(level int, format string, args ...any)
-	Logf   func(format string, args ...any)
-	// Dump takes pieces of data, made readable, at debug levels above 2.
-	Dump func(text []byte)
 }
 
 // Proxy is the TCP side of one service, over all loops.
 type Proxy struct {
 	Config
-	workers []*Worker // constant once the loops run
+	workers crew.Crew[*Worker]
 	numbers numbers
 	pending atomic.Int32 // connects under way
 	gated   atomic.Int32 // workers that wait for wake
@@ -76,26 +61,12 @@ func (p *Proxy) Refresh() {
 	}
 	p.numbers.setLimit(limit)
 	p.wake()
-	for _, w := range p.workers {
-		w.loop.Post(w.refresh)
-	}
+	p.workers.Post((*Worker).refresh)
 }
 
 // Sync returns when every worker has handled what its peers have seen and has added its traffic to Servers and
 // Clients. Not to be called on a loop.
-func (p *Proxy) Sync() { p.each((*Worker).flush) }
-
-// each runs f on every loop and waits for all.
-func (p *Proxy) each(f func(*Worker)) {
-	var wg sync.WaitGroup
-	for _, w := range p.workers {
-		wg.Add(1)
-		if !w.loop.Post(func() { defer wg.Done(); f(w) }) {
-			wg.Done()
-		}
-	}
-	wg.Wait()
-}
+func (p *Proxy) Sync() { p.workers.Each((*Worker).flush) }
 
 // Conns is the number of connections in use.
 func (p *Proxy) Conns() int { n, _ := p.numbers.used(); return n }
@@ -109,7 +80,7 @@ func (p *Proxy) Idlers() int { return int(p.idlers.Load()) }
 // Pipes is how many pipes for splicing the workers have open, and how many of them hold bytes.
 func (p *Proxy) Pipes() (open, used int) {
 	var mu sync.Mutex
-	p.each(func(w *Worker) {
+	p.workers.Each(func(w *Worker) {
 		mu.Lock()
 		defer mu.Unlock()
 		o, u := w.pump.Pipes()
@@ -147,30 +118,21 @@ func (p *Proxy) on(n int, f func(*Worker, *session)) {
 	if !ok {
 		return
 	}
-	w := p.workers[o.worker]
-	done := make(chan struct{})
-	if w.loop.Post(func() {
-		defer close(done)
+	p.workers.On(int(o.worker), func(w *Worker) {
 		if s := w.slab.at(o.slot); s.number == int32(n) && s.state != closing {
 			f(w, s)
 		}
-	}) {
-		<-done
-	}
+	})
 }
 
 // All describes every connection, in no order.
 func (p *Proxy) All() []ConnInfo {
-	var mu sync.Mutex
-	var all []ConnInfo
-	p.each(func(w *Worker) {
-		mu.Lock()
-		defer mu.Unlock()
+	return crew.Gather(&p.workers, func(w *Worker) (some []ConnInfo) {
 		for s := range w.slab.live() {
-			all = append(all, w.info(s))
+			some = append(some, w.info(s))
 		}
+		return some
 	})
-	return all
 }
 
 // wake lets the workers that wait for a place try again. It is called after a place has been freed.
@@ -178,7 +140,7 @@ func (p *Proxy) wake() {
 	if p.gated.Load() == 0 {
 		return
 	}
-	for _, w := range p.workers {
+	for _, w := range p.workers.All() {
 		if w.gated.CompareAndSwap(true, false) {
 			p.gated.Add(-1)
 			w.loop.Post(w.resume)

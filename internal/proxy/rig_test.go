@@ -20,6 +20,7 @@ import (
 	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/balance"
 	"github.com/penlb/pen/internal/client"
+	"github.com/penlb/pen/internal/crew"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/internal/sock"
 	"github.com/penlb/pen/internal/testnet"
@@ -87,9 +88,9 @@ func newProxy(t testing.TB, u setup) (p *Proxy, lists *acl.Table, log *sink.Log)
 			return &tls.Config{RootCAs: u.trust, ServerName: c.ServerName()}
 		}
 	}
-	return New(Config{Settings: settings.NewStore(st), Servers: servers, Clients: client.New(st.ClientsMax), ACL: lists,
-		Log: log, MaxConns: u.maxConns, Logf: u.logf, TLS: u.tls, ServerTLS: serverTLS,
-		Debugf: func(int, string, ...any) {}, Dump: func([]byte) {}}), lists, log
+	return New(Config{MaxConns: u.maxConns, TLS: u.tls, ServerTLS: serverTLS, Config: crew.Config{
+		Settings: settings.NewStore(st), Servers: servers, Clients: client.New(st.ClientsMax), ACL: lists, Log: log,
+		Logf: u.logf, Debugf: func(int, string, ...any) {}, Dump: func([]byte) {}}}), lists, log
 }
 
 // start starts a rig. At the end of the test it must have given back everything, once the clients have gone.
@@ -126,7 +127,7 @@ func start(t testing.TB, u setup) *rig {
 			l.Stop()
 		}
 		running.Wait()
-		for _, w := range r.p.workers {
+		for _, w := range r.p.workers.All() {
 			w.Close()
 		}
 		for _, l := range r.lists {
@@ -198,7 +199,7 @@ func (r *rig) left() (left string) {
 		defer mu.Unlock()
 		left += fmt.Sprintf(format, args...) + "; "
 	}
-	r.p.each(func(w *Worker) { w.left(say) })
+	r.p.workers.Each(func(w *Worker) { w.left(say) })
 	r.p.left(say)
 	return left
 }

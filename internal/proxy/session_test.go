@@ -291,8 +291,8 @@ func TestUnix(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.lists = append(r.lists, ln)
-	w := r.p.workers[0]
-	r.p.each(func(x *Worker) {
+	w := r.p.workers.All()[0]
+	r.p.workers.Each(func(x *Worker) {
 		if x == w {
 			if err := w.Listen(ln); err != nil {
 				t.Error(err)
@@ -437,7 +437,7 @@ func TestUnlisten(t *testing.T) {
 		for range 3 {
 			old, now := r.lists[len(r.lists)-1], r.listen()
 			detached := make(chan struct{})
-			r.p.each(func(w *Worker) {
+			r.p.workers.Each(func(w *Worker) {
 				if err := w.Listen(now); err != nil {
 					t.Error(err)
 				}

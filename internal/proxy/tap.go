@@ -1,23 +1,19 @@
 package proxy
 
 import (
-	"fmt"
-
 	"github.com/penlb/pen/internal/accesslog"
+	"github.com/penlb/pen/internal/crew"
 	"github.com/penlb/pen/internal/header"
 	"github.com/penlb/pen/internal/settings"
 	"github.com/penlb/pen/ring"
 	"github.com/penlb/pen/splice"
 )
 
-// dumpLevel is the debug level above which all data is shown.
-const dumpLevel = 2
-
 // tap lets the session see the pieces that somebody wants to know about: the log and -H those of clients, the dump all.
 func (w *Worker) tap(s *session, st *settings.Settings) {
 	f, on := w.log.Format()
-	s.relay.Tap(splice.Up, s.http || on && (f != accesslog.JSON || !s.asked) || st.Debug > dumpLevel)
-	s.relay.Tap(splice.Down, st.Debug > dumpLevel)
+	s.relay.Tap(splice.Up, s.http || on && (f != accesslog.JSON || !s.asked) || crew.Dumps(st))
+	s.relay.Tap(splice.Down, crew.Dumps(st))
 }
 
 // chunk takes a piece that s has received, and hands it on.
@@ -79,9 +75,7 @@ func (w *Worker) watchHTTP(s *session) {
 // seen takes a piece that s has received in direction d.
 func (w *Worker) seen(s *session, d splice.Dir, data []byte) {
 	st := w.proxy.Settings.Get()
-	if st.Debug > dumpLevel {
-		w.proxy.Dump(dump(data, st.ASCII))
-	}
+	w.proxy.Show(st, data)
 	f, on := w.log.Format()
 	switch {
 	case d == splice.Down || !on:
@@ -95,20 +89,4 @@ func (w *Worker) seen(s *session, d splice.Dir, data []byte) {
 		w.line = accesslog.Line{Time: w.now(), Client: s.addrPort().Addr(), Server: t.Addr, Path: t.Path, Request: data}
 		w.log.Add(&w.line)
 	}
-}
-
-// dump shows data in pen's form: the length, then hexadecimal bytes, or text with a point for what is not printable.
-func dump(data []byte, ascii bool) []byte {
-	b := fmt.Appendf(make([]byte, 0, 3*len(data)+16), "%d: ", len(data))
-	for _, c := range data {
-		switch {
-		case !ascii:
-			b = fmt.Appendf(b, "%02x ", c)
-		case c >= ' ' && c < 127, c == '\n', c == '\r', c == '\t':
-			b = append(b, c)
-		default:
-			b = append(b, '.')
-		}
-	}
-	return append(b, '\n')
 }

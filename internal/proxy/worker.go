@@ -57,7 +57,7 @@ type listener struct {
 
 // NewWorker adds the part of p that runs on loop l. Call it before the loop runs; maxPipes bounds its pipes.
 func (p *Proxy) NewWorker(l ring.Loop, maxPipes int) *Worker {
-	i := len(p.workers)
+	i := p.workers.Len()
 	w := &Worker{proxy: p, log: p.Log.Producer(i), index: int32(i)}
 	if w.loop = l; p.TLS != nil || p.ServerTLS != nil {
 		w.tls = tlsloop.New(l, classTLS, p.slots, w.secured)
@@ -68,7 +68,7 @@ func (p *Proxy) NewWorker(l ring.Loop, maxPipes int) *Worker {
 	for _, c := range []ring.Class{classSession, classListener, classOrphan, classRetry, classIdler} {
 		w.loop.Handle(c, w)
 	}
-	p.workers = append(p.workers, w)
+	p.workers.Add(w.loop, w)
 	return w
 }
 
