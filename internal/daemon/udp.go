@@ -126,6 +126,9 @@ func (u *udpSide) move(a *sock.Addr) error {
 }
 
 func (u *udpSide) close() {
+	for _, w := range u.workers {
+		w.Close()
+	}
 	for _, l := range u.listeners {
 		l.Close()
 	}

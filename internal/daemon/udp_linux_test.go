@@ -132,6 +132,25 @@ func TestUDPControl(t *testing.T) {
 	}
 }
 
+// TestUDPRecords wants a line for each session, also of those that are open when pen ends.
+func TestUDPRecords(t *testing.T) {
+	at, log := place127(), filepath.Join(t.TempDir(), "log")
+	served(t, func(d *Daemon) {
+		for range 2 {
+			askUDP(t, dialUDP(t, at), "hello")
+		}
+		if all := d.flows().All(); len(all) != 2 || !d.CloseConnection(all[0].Number) {
+			t.Errorf("sessions %v", all)
+		}
+	}, "-U", "-l", log, "-O", "log_format json", at, echoServer(t, "a:").String())
+	got, err := os.ReadFile(log)
+	text := string(got)
+	if err != nil || strings.Count(text, `"up":5,"down":7,`) != 2 || strings.Count(text, `"cause":"operator"`) != 1 ||
+		strings.Count(text, `"cause":"exit"`) != 1 {
+		t.Errorf("log %s, %v", got, err)
+	}
+}
+
 func TestUDPRefused(t *testing.T) {
 	taken, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

@@ -101,6 +101,9 @@ func (w *Worker) Unlisten(l *sock.DatagramSocket, f func()) {
 	f()
 }
 
+// Close logs the sessions that are left once the loop has ended, which closed their sockets.
+func (w *Worker) Close() { w.table.each(func(s *session) { w.record(s, "exit") }) }
+
 // Complete takes every completion of the loop.
 func (w *Worker) Complete(c *ring.Completion) {
 	i := int(c.Token.Value())
@@ -151,6 +154,7 @@ func (w *Worker) fromClient(ln *listener, d *sock.Datagram, st *settings.Setting
 	if d.Err != 0 || ln.detached != nil {
 		return
 	}
+	w.proxy.Show(st, d.Data)
 	if st.UDPNoSession {
 		w.passOn(d, st)
 		return
@@ -203,6 +207,7 @@ func (w *Worker) fromServer(i int32, d *sock.Datagram, st *settings.Settings) {
 		w.blame(int(s.server), st)
 		return
 	}
+	w.proxy.Show(st, d.Data)
 	l := w.lanes[s.lane]
 	s.active = w.loop.Now()
 	l.touch(&w.table, s)

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/penlb/pen/internal/accesslog/sink"
 	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/balance"
@@ -162,6 +164,31 @@ func TestZeroLengthAndTrains(t *testing.T) {
 		t.Errorf("the train was taken apart: %v", sent)
 	}
 	g.over()
+}
+
+func TestDump(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		set   func(*settings.Settings)
+		wants []string
+	}{
+		{"twice -d", func(s *settings.Settings) { s.Debug = 2 }, nil},
+		{"hexadecimal", func(s *settings.Settings) { s.Debug = 3 }, []string{"2: 68 69 \n", "3: 6f 6b 00 \n", "0: \n"}},
+		{"text", func(s *settings.Settings) { s.Debug, s.ASCII = 3, true }, []string{"2: hi\n", "3: ok.\n", "0: \n"}},
+		{"without sessions", func(s *settings.Settings) { s.Debug, s.UDPNoSession = 3, true }, []string{"2: 68 69 \n", "0: \n"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			g := newStage(t, 1, tt.set)
+			up, sv := g.ask(1, "hi")
+			g.answer(up, sv, "ok\x00")
+			g.f.Datagram(up, sock.Datagram{Data: []byte("stray"), Remote: peer(9)})
+			g.ask(1, "")
+			if d := cmp.Diff(tt.wants, g.dumped); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+			g.over()
+		})
+	}
 }
 
 func TestIdle(t *testing.T) {
