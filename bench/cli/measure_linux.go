@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -126,6 +127,15 @@ func worker(args []string, stdout io.Writer) error {
 			return usageError(err.Error())
 		}
 		return load.Serve(listen, stdout)
+	case "spin": // a program that wants a processor for itself, until the end of its input
+		var ended atomic.Bool
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			ended.Store(true)
+		}()
+		for !ended.Load() {
+		}
+		return nil
 	case "copy":
 		if len(args) < 2 {
 			return usageError("usage: bench worker copy listen target")

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,11 +14,11 @@ import (
 	"time"
 )
 
-// burst is how many frames are sent between two looks at the clock.
+// burst is the most frames that are sent between two looks at the clock.
 const burst = 64
 
-// etherIPv4 is the EtherType of IPv4.
-const etherIPv4 = 0x0800
+// arrival is how long what is under way may take: after that it has arrived or never will.
+const arrival = 50 * time.Millisecond
 
 // SendPackets runs spec as Generate does: it writes Ready to out, sends without counting until a byte arrives on standard
 // input, counts for spec.Measure, and writes the Result. Done are the frames that arrived, Errors those that did not.
@@ -27,115 +26,157 @@ func SendPackets(spec *PacketSpec, out io.Writer) error {
 	if err := spec.Check(); err != nil {
 		return err
 	}
-	g := &spec.Groups[0]
-	frames, err := spec.frames()
+	s, err := newPacketSender(spec)
 	if err != nil {
 		return err
 	}
-	fd, err := openLink(spec.Out)
-	if err != nil {
-		return err
-	}
-	defer syscall.Close(fd)
-	var began atomic.Bool
-	ended := make(chan struct{})
+	defer syscall.Close(s.fd)
+	var began, ended atomic.Bool
+	done := make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(done)
 		var one [1]byte
 		if n, _ := os.Stdin.Read(one[:]); n == 1 {
 			began.Store(true)
 			_, _ = os.Stdin.Read(one[:])
 		}
+		ended.Store(true)
 	}()
 	fmt.Fprintln(out, Ready)
-	var sent, arrived, from uint64
-	var start time.Time
-	for next := 0; ; {
-		select {
-		case <-ended:
-			return nil
-		default:
-		}
-		if start.IsZero() && began.Load() {
-			if arrived, err = Transmitted(spec.In); err != nil {
-				return err
-			}
-			from, start = sent, time.Now()
-			fmt.Fprintln(out, Started)
-		}
-		for range burst {
-			// A full queue takes a frame back: it was not sent.
-			if _, err := syscall.Write(fd, frames[next]); err == nil {
-				sent++
-			} else if !errors.Is(err, syscall.ENOBUFS) && !errors.Is(err, syscall.EINTR) {
-				return os.NewSyscallError("send", err)
-			}
-			next = (next + 1) % len(frames)
-		}
-		if !start.IsZero() && time.Since(start) >= spec.Measure {
-			break
-		}
+	if err := s.send(spec.Groups[0].Rate, func(time.Duration) bool { return began.Load() || ended.Load() }); err != nil {
+		return err
 	}
-	elapsed := time.Since(start)
-	fmt.Fprintln(out, Stopped)
-	time.Sleep(50 * time.Millisecond) // what is still under way has arrived or never will
-	now, err := Transmitted(spec.In)
+	if ended.Load() {
+		return nil
+	}
+	fmt.Fprintln(out, Started)
+	measure := s.measure
+	if spec.Overload {
+		measure = s.overload
+	}
+	r, err := measure(out)
 	if err != nil {
 		return err
 	}
-	r := GroupResult{Name: g.Name, Kind: g.Kind, Done: now - arrived}
-	r.Bytes = r.Done * uint64(g.Request)
-	if all := sent - from; all > r.Done {
-		r.Errors = all - r.Done
-	}
-	if err := json.NewEncoder(out).Encode(&Result{Elapsed: elapsed, Groups: []GroupResult{r}}); err != nil {
+	if err := json.NewEncoder(out).Encode(r); err != nil {
 		return err
 	}
-	<-ended
+	<-done
 	return nil
 }
 
-// frames are one of each flow.
-func (s *PacketSpec) frames() ([][]byte, error) {
-	next, err := net.ParseMAC(s.Next)
-	if err != nil {
-		return nil, err
-	}
-	link, err := net.InterfaceByName(s.Out)
-	if err != nil {
-		return nil, err
-	}
-	g := &s.Groups[0]
-	to, from := s.Target.Addr().As4(), s.From.As4()
-	list := make([][]byte, g.Conns)
-	for i := range list {
-		b := make([]byte, g.Request)
-		copy(b, next)
-		copy(b[6:], link.HardwareAddr)
-		binary.BigEndian.PutUint16(b[12:], etherIPv4)
-		ip := b[14:]
-		ip[0], ip[8], ip[9] = 0x45, 64, syscall.IPPROTO_UDP
-		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
-		binary.BigEndian.PutUint32(ip[12:], binary.BigEndian.Uint32(from[:])+uint32(i))
-		copy(ip[16:], to[:])
-		binary.BigEndian.PutUint16(ip[10:], headerSum(ip[:20]))
-		udp := ip[20:]
-		binary.BigEndian.PutUint16(udp, uint16(10000+i))
-		binary.BigEndian.PutUint16(udp[2:], s.Target.Port())
-		binary.BigEndian.PutUint16(udp[4:], uint16(len(udp))) // no checksum: there need be none (RFC 768)
-		list[i] = b
-	}
-	return list, nil
+// packetSender sends frames of all flows by turns.
+type packetSender struct {
+	spec   *PacketSpec
+	fd     int
+	frames [][]byte
+	next   int
+	sent   uint64
 }
 
-// headerSum is the checksum of an IPv4 header (RFC 1071).
-func headerSum(h []byte) uint16 {
-	sum := uint32(0)
-	for i := 0; i < len(h); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(h[i:]))
+func newPacketSender(spec *PacketSpec) (*packetSender, error) {
+	frames, err := spec.frames()
+	if err != nil {
+		return nil, err
 	}
-	sum = sum>>16 + sum&0xffff
-	return ^uint16(sum>>16 + sum)
+	fd, err := openLink(spec.Out)
+	return &packetSender{spec: spec, fd: fd, frames: frames}, err
+}
+
+// measure makes the Result of spec, and writes Stopped as soon as it sends no more.
+func (s *packetSender) measure(out io.Writer) (*Result, error) {
+	g := &s.spec.Groups[0]
+	sent, arrived, elapsed, err := s.window(g.Rate, s.spec.Measure, func() { fmt.Fprintln(out, Stopped) })
+	r := GroupResult{Name: g.Name, Kind: g.Kind, Done: arrived, Bytes: arrived * uint64(g.Request)}
+	if sent > arrived {
+		r.Errors = sent - arrived
+	}
+	return &Result{Elapsed: elapsed, Groups: []GroupResult{r}}, err
+}
+
+// window sends for some time, and calls stopped then. It returns how many frames it has sent, and how many of them have
+// arrived.
+func (s *packetSender) window(rate float64, length time.Duration, stopped func()) (sent, arrived uint64, elapsed time.Duration, err error) {
+	before, err := Transmitted(s.spec.In)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	from := s.sent
+	err = s.send(rate, func(now time.Duration) bool { elapsed = now; return now >= length })
+	stopped()
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	time.Sleep(arrival)
+	now, err := Transmitted(s.spec.In)
+	return s.sent - from, now - before, elapsed, err
+}
+
+// send sends at rate, as fast as it goes if that is 0, until the end, which is told how long it has been.
+func (s *packetSender) send(rate float64, end func(time.Duration) bool) error {
+	start := time.Now()
+	p := pace{rate: rate}
+	for {
+		now := time.Since(start)
+		if end(now) {
+			return nil
+		}
+		for range p.due(now) {
+			// A full queue takes a frame back: it was not sent.
+			if _, err := syscall.Write(s.fd, s.frames[s.next]); err == nil {
+				s.sent++
+			} else if !errors.Is(err, syscall.ENOBUFS) && !errors.Is(err, syscall.EINTR) {
+				return os.NewSyscallError("send", err)
+			}
+			s.next = (s.next + 1) % len(s.frames)
+		}
+	}
+}
+
+// pace tells when to send what.
+type pace struct {
+	rate  float64 // per second; 0: without end
+	begun float64 // frames that were due so far
+}
+
+// due is how many frames are due at now, burst at most. Who is late by more than that does not make up for it: it would
+// be another load than the one that is asked for.
+func (p *pace) due(now time.Duration) int {
+	if p.rate == 0 {
+		return burst
+	}
+	n := int(now.Seconds()*p.rate - p.begun)
+	p.begun += float64(n)
+	return min(n, burst)
+}
+
+// The search for the rate of overload.
+const (
+	overloadStep   = 1.1
+	overloadWindow = 200 * time.Millisecond
+	overloadReach  = 0.95 // of a rate that was asked for; with less this side is at its end
+)
+
+// overload makes a Result with the Rate that spec asks for: in two windows out of two, for a single one may be noise.
+func (s *packetSender) overload(out io.Writer) (*Result, error) {
+	defer fmt.Fprintln(out, Stopped)
+	for rate := s.spec.Groups[0].Rate; ; rate *= overloadStep {
+		for try := 0; ; try++ {
+			if try == 2 {
+				return &Result{Rate: rate}, nil
+			}
+			sent, arrived, elapsed, err := s.window(rate, overloadWindow, func() {})
+			if err != nil {
+				return nil, err
+			}
+			if float64(sent) < overloadReach*rate*elapsed.Seconds() {
+				return &Result{}, nil
+			}
+			if float64(arrived) >= (1-OverloadLoss)*float64(sent) {
+				break
+			}
+		}
+	}
 }
 
 // openLink opens a packet socket that sends on an interface and receives nothing; packet(7).

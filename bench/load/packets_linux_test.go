@@ -54,6 +54,43 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+func TestSegments(t *testing.T) {
+	t.Parallel()
+	s := packetSpec(60)
+	s.Groups[0].Segments = true
+	list, err := s.frames()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range list {
+		var p wire.Packet
+		if err := wire.Decode(b, &p); err != nil || p.Proto != wire.ProtoTCP || p.DstPort != 9 || p.Flags != wire.FlagACK|wire.FlagPSH {
+			t.Fatalf("frame %x: %v, %+v", b, err, p)
+		}
+	}
+}
+
+// The pace is kept whatever the looks at the clock, and what was missed by more than a burst is not made up for.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	p, sent := pace{rate: 10_000}, 0
+	for now := time.Duration(0); now <= time.Second; now += 30 * time.Microsecond {
+		sent += p.due(now)
+	}
+	if sent < 9998 || sent > 10_000 {
+		t.Errorf("%d frames in a second, want 10,000", sent)
+	}
+	if n := p.due(2 * time.Second); n != burst {
+		t.Errorf("%d frames after a pause, want %d", n, burst)
+	}
+	if n := p.due(2*time.Second + 200*time.Microsecond); n != 2 {
+		t.Errorf("%d frames soon after, want 2", n)
+	}
+	if n := (&pace{}).due(0); n != burst {
+		t.Errorf("%d frames without a rate, want %d", n, burst)
+	}
+}
+
 func TestTransmitted(t *testing.T) {
 	t.Parallel()
 	if _, err := Transmitted("lo"); err != nil {

@@ -46,16 +46,17 @@ const (
 
 // Group is a number of connections that do the same.
 type Group struct {
-	Name    string
-	Kind    Kind
-	TLS     TLS // Plain, or the same for all groups; then Short, Down, Up and Idle, and no Rate
-	Conns   int // connections; for Short and AskOnce: how many at a time
-	Depth   int `json:",omitempty"` // Ask: requests under way per connection, if more than one
-	Train   int `json:",omitempty"` // Flood: datagrams that the kernel is handed at a time, if more than one (UDP_SEGMENT)
-	Request int // bytes, at least HeaderBytes, Flood and Depth: twice that; Packets: of the whole frame; not for Down and Up
-	Reply   int // bytes, at least 1, Depth: twice HeaderBytes; not for Down, Up, Flood and Packets
-	// Rate of an open loop. Ping and Short: requests per second of the whole group. Down: bytes per second that each
-	// connection reads. Zero: closed loop, as fast as it goes.
+	Name     string
+	Kind     Kind
+	TLS      TLS  // Plain, or the same for all groups; then Short, Down, Up and Idle, and no Rate
+	Conns    int  // connections; for Short and AskOnce: how many at a time
+	Depth    int  `json:",omitempty"` // Ask: requests under way per connection, if more than one
+	Train    int  `json:",omitempty"` // Flood: datagrams that the kernel is handed at a time, if more than one (UDP_SEGMENT)
+	Request  int  // bytes, at least HeaderBytes, Flood and Depth: twice that; Packets: of the whole frame; not for Down and Up
+	Reply    int  // bytes, at least 1, Depth: twice HeaderBytes; not for Down, Up, Flood and Packets
+	Segments bool `json:",omitempty"` // Packets: of TCP, not of UDP
+	// Rate of an open loop. Ping and Short: requests per second of the whole group; Packets: frames. Down: bytes per
+	// second that each connection reads. Zero: closed loop, as fast as it goes.
 	Rate float64 `json:",omitempty"`
 }
 
@@ -81,6 +82,7 @@ type GroupResult struct {
 // Result is the outcome of a Spec.
 type Result struct {
 	Elapsed time.Duration
+	Rate    float64 `json:",omitempty"` // of a search; 0: there is no such rate
 	Groups  []GroupResult
 }
 

@@ -7,6 +7,7 @@ type Packets struct {
 	Interface string
 	VIP       netip.AddrPort
 	Servers   []netip.Addr
+	UDP       bool
 }
 
 // ForwardsPackets reports whether f can do direct server return. Of ours, it is those with a mode: the engine plays no
@@ -15,12 +16,15 @@ func (f *Found) ForwardsPackets() bool {
 	return f.Name == Direct || f.Mode != "" || f.Name == "pen-classic"
 }
 
-// PacketCommand is the command line of f. It is empty for Direct.
+// PacketCommand is the command line of f. It is empty for Direct and Redirect.
 func (f *Found) PacketCommand(p *Packets) []string {
 	if f.Path == "" {
 		return nil
 	}
-	argv := []string{f.Path, "-f", "-U", "-O", "dsr_if " + p.Interface}
+	argv := []string{f.Path, "-f", "-O", "dsr_if " + p.Interface}
+	if p.UDP {
+		argv = append(argv, "-U")
+	}
 	if f.Ours {
 		argv = append(argv, "-O", "threads 1", "-O", "dsr_mode "+f.Mode)
 	}

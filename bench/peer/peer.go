@@ -47,12 +47,16 @@ type Setup struct {
 // Direct is the name of the peer without a proxy.
 const Direct = "direct"
 
+// Redirect is the name of the least program in the kernel that passes frames on.
+const Redirect = "redirect"
+
 // All returns the peers in the order in which they run and are shown.
 func All() []Peer {
 	return []Peer{
 		{Name: Direct, Title: "no proxy", PlainOnly: true},
 		ours("uring"), ours("epoll"), ours("portable"), spinning("uring", 100),
 		forwarder("packet"), forwarder("tc"), forwarder("xdp-generic"),
+		{Name: Redirect, Title: "bare tc redirect", Mode: "none"},
 		{
 			Name: "pen-classic", Title: "pen 0.34", program: "/usr/bin/pen", version: embedded,
 			argv: func(s *Setup) []string {

@@ -14,6 +14,8 @@ const (
 	BusyPerOp      = "busy/op"
 	BusyPerGB      = "busy/gb"
 	BusyLoad       = "busy"
+	SystemPerOp    = "system/op"
+	SystemPerGB    = "system/gb"
 	OpsPerSecond   = "op/s"
 	BytesPerSecond = "mb/s"
 	P50            = "p50"
@@ -47,6 +49,8 @@ func Metrics() []Metric {
 		{BusyPerOp, "busy CPU per request", "µs", ratio(busy, requests, 1e6)},
 		{BusyPerGB, "busy CPU per GB", "s", ratio(busy, payload, 1e9)},
 		{BusyLoad, "busy CPU", "%", ratio(busy, seconds, 100)},
+		{SystemPerOp, "busy CPU of all per request", "µs", ratio(system, requests, 1e6)},
+		{SystemPerGB, "busy CPU of all per GB", "s", ratio(system, payload, 1e9)},
 		{OpsPerSecond, "requests", "1/s", ratio(requests, seconds, 1)},
 		{BytesPerSecond, "payload", "MB/s", ratio(payload, seconds, 1e-6)},
 		{P50, "p50", "µs", latency(func(g *load.GroupResult) time.Duration { return g.P50 })},
@@ -87,6 +91,7 @@ func ratio(a, b figure, scale float64) figure {
 
 func cpu(s *Sample) (float64, bool)     { return s.CPU.Seconds(), s.Proxy }
 func busy(s *Sample) (float64, bool)    { return s.Busy.Seconds(), s.Busy >= 0 }
+func system(s *Sample) (float64, bool)  { return s.System.Seconds(), s.System >= 0 }
 func seconds(s *Sample) (float64, bool) { return s.Window.Seconds(), s.Window > 0 }
 
 // requests counts the answers of all groups.

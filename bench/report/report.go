@@ -64,6 +64,7 @@ type Sample struct {
 	Proxy  bool          // there was a proxy, so CPU and RSS mean something
 	CPU    time.Duration // processor time of the proxy
 	Busy   time.Duration // busy time of the proxy's processor, in steps of 10 ms; negative: unknown
+	System time.Duration // busy time of that and the client's together; negative: unknown
 	Empty  uint64        // resident bytes of the proxy before the first connection
 	RSS    uint64        // and at the end
 	Groups []load.GroupResult

@@ -59,7 +59,7 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	s := Sample{
 		Round: 1, Window: 2 * time.Second, Conns: 100, Proxy: true,
-		CPU: time.Second, Busy: 1500 * time.Millisecond, Empty: 1 << 20, RSS: 3 << 20,
+		CPU: time.Second, Busy: 1500 * time.Millisecond, System: 3 * time.Second, Empty: 1 << 20, RSS: 3 << 20,
 		Groups: []load.GroupResult{
 			{Name: "slow", Kind: load.Down, Bytes: 4e9},
 			{
@@ -69,7 +69,7 @@ func TestMetrics(t *testing.T) {
 		},
 	}
 	want := map[string]float64{
-		CPUPerOp: 10, CPUPerGB: 0.25, CPULoad: 50, BusyPerOp: 15, BusyPerGB: 0.375, BusyLoad: 75,
+		CPUPerOp: 10, CPUPerGB: 0.25, CPULoad: 50, BusyPerOp: 15, BusyPerGB: 0.375, BusyLoad: 75, SystemPerOp: 30, SystemPerGB: 0.75,
 		OpsPerSecond: 50_000, BytesPerSecond: 2000, P50: 500, P99: 1000, P999: 10_000, Late: 7,
 		RSS: 3.145728, RSSPerConn: 20.48, CPUPerPacket: 10, PacketsPerSec: 50_000,
 	}
@@ -80,7 +80,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	// Without a proxy, without work and without a window there is nothing to divide.
-	direct := Sample{Round: 1, Busy: -1}
+	direct := Sample{Round: 1, Busy: -1, System: -1}
 	for _, m := range Metrics() {
 		if got, ok := m.Value(&direct); ok && got != 0 {
 			t.Errorf("%s of nothing: %v", m.Key, got)

@@ -24,11 +24,16 @@ type worker struct {
 }
 
 func (r *runner) startWorker(ctx context.Context, args ...string) (*worker, error) {
+	return r.startCommand(ctx, r.worker(r.LoadCPU, args...))
+}
+
+// startCommand starts a worker by its command line.
+func (r *runner) startCommand(ctx context.Context, argv []string) (*worker, error) {
 	out, childOut, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	p, stdin, err := proc.Start(ctx, r.worker(r.LoadCPU, args...), childOut, true)
+	p, stdin, err := proc.Start(ctx, argv, childOut, true)
 	childOut.Close()
 	if err != nil {
 		out.Close()
@@ -75,7 +80,12 @@ func (r *runner) backend(ctx context.Context) (*worker, netip.AddrPort, error) {
 	if err != nil {
 		return nil, netip.AddrPort{}, err
 	}
-	w, err := r.startWorker(ctx, "backend", listen.String())
+	return r.startBackend(ctx, r.worker(r.LoadCPU, "backend", listen.String()))
+}
+
+// startBackend starts one by its command line.
+func (r *runner) startBackend(ctx context.Context, argv []string) (*worker, netip.AddrPort, error) {
+	w, err := r.startCommand(ctx, argv)
 	if err != nil {
 		return nil, netip.AddrPort{}, err
 	}

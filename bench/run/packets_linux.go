@@ -5,10 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
-	"os"
-	"os/exec"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/penlb/pen/bench/load"
@@ -16,90 +13,15 @@ import (
 	"github.com/penlb/pen/bench/proc"
 	"github.com/penlb/pen/bench/report"
 	"github.com/penlb/pen/bench/scenario"
-	"github.com/penlb/pen/internal/sock"
 )
 
-// A link is three cables on a switch, for direct server return. Client and switch are in the namespace of the
-// benchmark; the load balancer and the server have one each.
-//
-//	        ┌── client (here)
-//	switch ─┼── lb      10.6.0.2
-//	        └── server  10.6.0.3 to .5, three servers that throw away what they get
-type link struct{ lb, server *os.File }
+// searchLimit is how long it may take to find the rate at which somebody is overloaded.
+const searchLimit = 30 * time.Second
 
-const (
-	clientLink, lbLink, serverLink       = "pc", "pl", "ps"
-	clientSwitch, lbSwitch, serverSwitch = "sc", "sl", "ss"
-	lbMAC, serverMAC                     = "02:00:00:00:06:02", "02:00:00:00:06:03"
-)
+// searchFrom is where it begins, in frames per second.
+const searchFrom = 50_000
 
-// Addresses of the link.
-var (
-	packetVIP     = netip.MustParseAddrPort("10.6.0.100:9")
-	packetServers = []netip.Addr{netip.MustParseAddr("10.6.0.3"), netip.MustParseAddr("10.6.0.4"), netip.MustParseAddr("10.6.0.5")}
-	packetClients = netip.MustParseAddr("10.6.1.0") // from here on
-)
-
-// inside names a namespace for other programs.
-func inside(ns *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns.Fd()) }
-
-func newLink(ctx context.Context) (l *link, err error) {
-	l = &link{}
-	defer func() {
-		if err != nil {
-			l.close()
-		}
-	}()
-	if l.lb, err = sock.NewNamespace(); err != nil {
-		return nil, err
-	}
-	if l.server, err = sock.NewNamespace(); err != nil {
-		return nil, err
-	}
-	ip := func(ns *os.File, lines ...string) {
-		for _, line := range lines {
-			argv := append([]string{"ip"}, strings.Fields(line)...)
-			if ns != nil {
-				argv = append([]string{"nsenter", "--net=" + inside(ns), "--"}, argv...)
-			}
-			if err == nil {
-				if out, e := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); e != nil {
-					err = fmt.Errorf("ip %s: %w: %s", line, e, strings.TrimSpace(string(out)))
-				}
-			}
-		}
-	}
-	ip(nil, "link add br0 type bridge forward_delay 0 mcast_snooping 0", "link set br0 up",
-		"link add "+clientLink+" type veth peer name "+clientSwitch,
-		"link add "+lbSwitch+" type veth peer name "+lbLink+" address "+lbMAC+" netns "+inside(l.lb),
-		"link add "+serverSwitch+" type veth peer name "+serverLink+" address "+serverMAC+" netns "+inside(l.server))
-	for _, plug := range []string{clientSwitch, lbSwitch, serverSwitch} {
-		ip(nil, "link set "+plug+" master br0", "link set "+plug+" up")
-	}
-	ip(nil, "link set "+clientLink+" up")
-	ip(l.lb, "addr add 10.6.0.2/16 dev "+lbLink, "link set "+lbLink+" up")
-	for _, s := range packetServers {
-		ip(l.server, "addr add "+s.String()+"/16 dev "+serverLink)
-	}
-	ip(l.server, "link set "+serverLink+" up")
-	return l, err
-}
-
-func (l *link) close() {
-	if l.lb == nil {
-		return
-	}
-	// The link is gone when the last cable is; a namespace takes its ends with it, but not at once.
-	for _, name := range []string{clientLink, lbSwitch, serverSwitch, "br0"} {
-		_ = exec.Command("ip", "link", "del", name).Run() // it may never have been made
-	}
-	l.lb.Close()
-	if l.server != nil {
-		l.server.Close()
-	}
-}
-
-// packets measures a scenario of frames.
+// packets measures a scenario of direct server return: of frames, or of connections over a link.
 func (r *runner) packets(ctx context.Context, s *scenario.Scenario) (report.Scenario, error) {
 	result := report.Scenario{Name: s.Name, Title: s.Title, Columns: s.Columns}
 	var peers []*peer.Found
@@ -109,53 +31,175 @@ func (r *runner) packets(ctx context.Context, s *scenario.Scenario) (report.Scen
 			result.Cells = append(result.Cells, report.Cell{Peer: p.Name})
 		}
 	}
-	l, err := newLink(ctx)
+	l, err := newLink(ctx, s.Link)
 	if err != nil {
 		return result, err
 	}
 	defer l.close()
-	err = r.rounds(ctx, s, peers, &result, func(p *peer.Found) (report.Sample, error) { return r.packetCell(ctx, l, s, p) })
+	cell := r.packetCell
+	if s.Link {
+		argv := enter(l.server, r.worker(r.LoadCPU, "backend", packetVIP.String())...)
+		backend, _, err := r.startBackend(ctx, argv)
+		if err != nil {
+			return result, fmt.Errorf("backend: %w", err)
+		}
+		defer backend.stop()
+		cell = r.linkCell
+	}
+	if s.Overload != "" {
+		rival, _, err := proc.Start(ctx, r.worker(r.ProxyCPU, "spin", "stdin"), nil, true)
+		if err != nil {
+			return result, err
+		}
+		defer rival.Stop()
+		if s, err = r.overloaded(ctx, l, s); err != nil {
+			return result, err
+		}
+		result.Title = s.Title
+	}
+	err = r.rounds(ctx, s, peers, &result, func(p *peer.Found) (report.Sample, error) { return cell(ctx, l, s, p) })
 	return result, err
 }
 
-// packetCell measures one peer for one round.
-func (r *runner) packetCell(ctx context.Context, l *link, s *scenario.Scenario, p *peer.Found) (report.Sample, error) {
-	spec := &load.PacketSpec{Spec: load.Spec{Target: packetVIP, Groups: s.Groups, Measure: r.Window}, Out: clientLink,
-		Next: lbMAC, In: serverSwitch, From: packetClients}
-	var proxy *proc.Process
-	if argv := p.PacketCommand(&peer.Packets{Interface: lbLink, VIP: packetVIP, Servers: packetServers}); argv == nil {
-		spec.Next = serverMAC
-	} else {
-		var err error
-		argv = append([]string{"nsenter", "--net=" + inside(l.lb), "--"}, argv...)
-		if proxy, _, err = proc.Start(ctx, r.on(r.ProxyCPU, argv), nil, false); err != nil {
-			return report.Sample{}, err
-		}
-		defer proxy.Stop()
+// overloaded is s at the rate at which its peer is overloaded. If the client is at its end before, there is no rate.
+func (r *runner) overloaded(ctx context.Context, l *link, s *scenario.Scenario) (*scenario.Scenario, error) {
+	i := slices.IndexFunc(r.Peers, func(p peer.Found) bool { return p.Name == s.Overload && p.Missing == "" })
+	if i < 0 {
+		return nil, fmt.Errorf("%s: the rate is that of %s, which is not there", s.Name, s.Overload)
 	}
+	p := &r.Peers[i]
+	at := *s
+	at.Groups = slices.Clone(s.Groups)
+	at.Groups[0].Rate = searchFrom
+	f, err := r.forwarder(ctx, l, &at, p)
+	if err != nil {
+		return nil, err
+	}
+	defer f.stop()
+	c, err := r.sendFrames(ctx, &at, f, true)
+	if err != nil {
+		return nil, err
+	}
+	defer c.stop()
+	if err := c.start(); err != nil {
+		return nil, err
+	}
+	if err := c.expect(load.Stopped, searchLimit); err != nil {
+		return nil, err
+	}
+	result, err := c.result()
+	if err != nil {
+		return nil, err
+	}
+	at.Groups[0].Rate = result.Rate
+	if result.Rate > 0 {
+		at.Title += fmt.Sprintf(", %.0f/s: the rate at which %s loses more than %.0f %%", result.Rate, p.Title, 100*load.OverloadLoss)
+	} else {
+		at.Title += fmt.Sprintf(" without end: there is no rate at which %s loses more than %.0f %%", p.Title, 100*load.OverloadLoss)
+	}
+	fmt.Fprintf(r.Log, "%-12s %s\n", s.Name, at.Title)
+	return &at, nil
+}
+
+// forwarder is a peer at work on a link.
+type forwarder struct {
+	next    string        // Ethernet address that frames go to first
+	proxy   *proc.Process // nil: no process
+	program *program      // nil: no program of ours
+}
+
+func (r *runner) forwarder(ctx context.Context, l *link, s *scenario.Scenario, p *peer.Found) (f *forwarder, err error) {
+	f = &forwarder{next: lbMAC}
+	switch p.Name {
+	case peer.Direct:
+		f.next = serverMAC
+	case peer.Redirect:
+		f.program, err = l.attach(l.lb, lbLink, redirect)
+	default:
+		argv := p.PacketCommand(&peer.Packets{Interface: lbLink, VIP: packetVIP, Servers: packetServers,
+			UDP: !s.Link && !s.Groups[0].Segments})
+		f.proxy, _, err = proc.Start(ctx, r.on(r.ProxyCPU, enter(l.lb, argv...)), nil, false)
+	}
+	return f, err
+}
+
+func (f *forwarder) stop() {
+	if f.proxy != nil {
+		f.proxy.Stop()
+	}
+	if f.program != nil {
+		_ = f.program.close() // it goes with its interface at the latest
+	}
+}
+
+// sendFrames starts a client that sends frames, and waits until they arrive.
+func (r *runner) sendFrames(ctx context.Context, s *scenario.Scenario, f *forwarder, overload bool) (*worker, error) {
+	spec := &load.PacketSpec{Spec: load.Spec{Target: packetVIP, Groups: s.Groups, Measure: r.Window}, Out: clientLink,
+		Next: f.next, In: serverSwitch, From: packetClients, Overload: overload}
 	b, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	c, err := r.startWorker(ctx, "packets", string(b))
+	if err != nil {
+		return nil, err
+	}
+	if err = c.expect(load.Ready, openLimit); err == nil {
+		// pen asks for its servers each second, and forwards nothing before they have answered.
+		err = awaitArrival(ctx, c, f.proxy)
+	}
+	if err != nil {
+		c.stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+// packetCell measures one peer for one round of frames.
+func (r *runner) packetCell(ctx context.Context, l *link, s *scenario.Scenario, p *peer.Found) (report.Sample, error) {
+	f, err := r.forwarder(ctx, l, s, p)
 	if err != nil {
 		return report.Sample{}, err
 	}
-	c, err := r.startWorker(ctx, "packets", string(b))
+	defer f.stop()
+	c, err := r.sendFrames(ctx, s, f, false)
 	if err != nil {
 		return report.Sample{}, err
 	}
 	defer c.stop()
-	if err := c.expect(load.Ready, openLimit); err != nil {
-		return report.Sample{}, err
-	}
-	// pen asks for its servers each second, and forwards nothing before they have answered.
-	if err := awaitArrival(ctx, c, proxy); err != nil {
-		return report.Sample{}, err
-	}
-	m, err := newMeter(proxy, r.ProxyCPU)
+	m, err := r.newMeter(f.proxy)
 	if err != nil {
 		return report.Sample{}, err
 	}
-	sample := report.Sample{Conns: s.Conns(), Proxy: proxy != nil, Empty: m.usage.RSS}
+	sample := report.Sample{Conns: s.Conns(), Proxy: f.proxy != nil, Empty: m.usage.RSS}
 	err = r.window(c, m, &sample)
 	return sample, err
+}
+
+// linkCell measures one peer for one round of connections.
+func (r *runner) linkCell(ctx context.Context, l *link, s *scenario.Scenario, p *peer.Found) (report.Sample, error) {
+	f, err := r.forwarder(ctx, l, s, p)
+	if err != nil {
+		return report.Sample{}, err
+	}
+	defer f.stop()
+	// Whoever forwards has the virtual address; it need not be asked for.
+	if err := ip(ctx, nil, fmt.Sprintf("neigh replace %v lladdr %s dev %s nud permanent", packetVIP.Addr(), f.next, clientLink)); err != nil {
+		return report.Sample{}, err
+	}
+	if f.proxy == nil {
+		err = load.Probe(ctx, "tcp", packetVIP, startLimit)
+	} else {
+		err = awaitProxy(ctx, f.proxy, "tcp", packetVIP)
+	}
+	if err != nil {
+		return report.Sample{}, err
+	}
+	m, err := r.newMeter(f.proxy)
+	if err != nil {
+		return report.Sample{}, err
+	}
+	return r.load(ctx, s, m, packetVIP, report.Sample{Conns: s.Conns(), Proxy: f.proxy != nil, Empty: m.usage.RSS})
 }
 
 // awaitArrival waits until frames reach the server.

@@ -63,7 +63,7 @@ type runner struct {
 }
 
 func (r *runner) scenario(ctx context.Context, s *scenario.Scenario) (report.Scenario, error) {
-	if s.Packets() {
+	if s.Link || s.Packets() {
 		return r.packets(ctx, s)
 	}
 	result := report.Scenario{Name: s.Name, Title: s.Title, Columns: s.Columns}
@@ -137,11 +137,15 @@ func (r *runner) cell(ctx context.Context, s *scenario.Scenario, p *peer.Found, 
 		}
 		defer proxy.Stop()
 	}
-	m, err := newMeter(proxy, r.ProxyCPU)
+	m, err := r.newMeter(proxy)
 	if err != nil {
 		return report.Sample{}, err
 	}
-	sample := report.Sample{Conns: s.Conns(), Proxy: proxy != nil, Empty: m.usage.RSS}
+	return r.load(ctx, s, m, target, report.Sample{Conns: s.Conns(), Proxy: proxy != nil, Empty: m.usage.RSS})
+}
+
+// load lets a client make its requests to target, and completes the sample.
+func (r *runner) load(ctx context.Context, s *scenario.Scenario, m *meter, target netip.AddrPort, sample report.Sample) (report.Sample, error) {
 	spec := &load.Spec{Target: target, Groups: s.Groups, Measure: r.Window}
 	c, err := r.client(ctx, spec)
 	if err != nil {
@@ -154,7 +158,7 @@ func (r *runner) cell(ctx context.Context, s *scenario.Scenario, p *peer.Found, 
 	if s.MemoryOnly() {
 		pause(ctx, settle)
 		err := m.read()
-		sample.RSS, sample.Busy = m.usage.RSS, -1
+		sample.RSS, sample.Busy, sample.System = m.usage.RSS, -1, -1
 		return sample, err
 	}
 	pause(ctx, r.Warm)
@@ -184,9 +188,10 @@ func (r *runner) window(c *worker, m *meter, sample *report.Sample) error {
 		return err
 	}
 	sample.Window, sample.Groups = result.Elapsed, result.Groups
-	sample.CPU, sample.RSS, sample.Busy = m.usage.CPU-before.usage.CPU, m.usage.RSS, -1
+	sample.CPU, sample.RSS, sample.Busy, sample.System = m.usage.CPU-before.usage.CPU, m.usage.RSS, -1, -1
 	if r.ProxyCPU >= 0 {
 		sample.Busy = m.busy - before.busy
+		sample.System = sample.Busy + m.load - before.load
 	}
 	return nil
 }
@@ -293,14 +298,15 @@ var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // meter reads the costs of a proxy, or of none.
 type meter struct {
-	pids  []int
-	cpu   int
-	usage proc.Usage
-	busy  time.Duration
+	pids       []int
+	pinned     bool
+	cpus       [2]int // of the proxy and of the load
+	usage      proc.Usage
+	busy, load time.Duration // of each of cpus
 }
 
-func newMeter(proxy *proc.Process, cpu int) (*meter, error) {
-	m := &meter{cpu: cpu}
+func (r *runner) newMeter(proxy *proc.Process) (*meter, error) {
+	m := &meter{pinned: r.ProxyCPU >= 0, cpus: [2]int{r.ProxyCPU, r.LoadCPU}}
 	if proxy != nil {
 		var err error
 		if m.pids, err = proc.Tree(proxy.PID()); err != nil {
@@ -311,12 +317,13 @@ func newMeter(proxy *proc.Process, cpu int) (*meter, error) {
 }
 
 func (m *meter) read() error {
-	var errs [2]error
-	if m.cpu >= 0 {
-		m.busy, errs[0] = proc.Busy(m.cpu)
+	var errs [3]error
+	if m.pinned {
+		m.busy, errs[0] = proc.Busy(m.cpus[0])
+		m.load, errs[1] = proc.Busy(m.cpus[1])
 	}
 	if len(m.pids) > 0 {
-		m.usage, errs[1] = proc.Measure(m.pids)
+		m.usage, errs[2] = proc.Measure(m.pids)
 	}
 	return errors.Join(errs[:]...)
 }

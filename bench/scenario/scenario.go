@@ -21,6 +21,11 @@ type Scenario struct {
 	Answers int
 	// RSA gives the proxy a certificate with an RSA key; else it is an ECDSA key. For TLS.
 	RSA bool
+	// Link marks connections that go over a switch of Ethernet to servers with direct server return, as frames do.
+	Link bool
+	// Overload is the name of the peer that sets the rate of frames: the lowest at which it loses more than
+	// load.OverloadLoss of them, while another program wants its processor too. Empty: the groups tell.
+	Overload string
 }
 
 // Conns is how many connections are open at a time.
@@ -64,7 +69,6 @@ var (
 	slowColumns  = []string{report.CPUPerOp, report.P99, report.OpsPerSecond, report.P50, report.P999, report.BytesPerSecond, report.RSS}
 	askColumns   = []string{report.CPUPerOp, report.P99, report.Lost, report.OpsPerSecond, report.P50, report.BusyPerOp}
 	floodColumns = []string{report.CPUPerPacket, report.PacketsPerSec, report.PacketsLost, report.BytesPerSecond, report.BusyPerOp}
-	frameColumns = []string{report.CPUPerPacket, report.PacketsPerSec, report.PacketsLost, report.BusyPerOp, report.RSS}
 	idleColumns  = []string{report.RSSPerConn, report.RSS}
 )
 
@@ -121,7 +125,6 @@ func All() []Scenario {
 		},
 		flood("udp-bulk", "1400 B datagrams one way, sent one by one", 1),
 		flood("udp-bulk-gso", "1400 B datagrams one way, sent in trains of 44", 44),
-		frames(60), frames(1514),
 		Scenario{
 			Name: "slow", Title: "64 B request and reply, 50 connections, beside 50 slow readers of 100 kB/s", Columns: slowColumns,
 			Groups: []load.Group{
@@ -130,7 +133,7 @@ func All() []Scenario {
 			},
 		},
 	)
-	return append(list, encrypted()...)
+	return append(append(list, direct()...), encrypted()...)
 }
 
 func ping(name, title string, conns, reply int) Scenario {
@@ -145,15 +148,6 @@ func flood(name, title string, train int) Scenario {
 	return Scenario{
 		Name: name, Title: title, Columns: floodColumns,
 		Groups: []load.Group{{Name: "flood", Kind: load.Flood, Conns: 1, Train: train, Request: 1400}},
-	}
-}
-
-// frames is more than anybody can forward.
-func frames(size int) Scenario {
-	return Scenario{
-		Name: fmt.Sprintf("dsr%d", size), Title: fmt.Sprintf("direct server return, %d B frames of 256 flows without end", size),
-		Columns: frameColumns,
-		Groups:  []load.Group{{Name: "frames", Kind: load.Packets, Conns: 256, Request: size}},
 	}
 }
 

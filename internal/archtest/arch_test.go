@@ -45,7 +45,7 @@ var commands = map[string][]string{
 var exclusive = map[string][]string{
 	"golang.org/x/sys/unix":                   {"ring", "splice", "dsr", "tproxy", "internal/sock"},
 	"golang.org/x/sys/windows/svc":            {"internal/process"},
-	"github.com/cilium/ebpf":                  {"dsr", "tproxy"},
+	"github.com/cilium/ebpf":                  {"dsr", "tproxy", "bench"},
 	"github.com/oschwald/maxminddb-golang/v2": {"internal/geoip"},
 	module + "cmd":                            {"cmd"},
 	module + "internal/daemon":                {"cmd"},
@@ -207,7 +207,7 @@ func TestViolations(t *testing.T) {
 		"internal/balance imports net: policy does no I/O",
 		"internal/balance imports os: policy does no I/O",
 		"internal/balance imports syscall: policy does no I/O",
-		"internal/proxy imports github.com/cilium/ebpf/link: only for dsr, tproxy",
+		"internal/proxy imports github.com/cilium/ebpf/link: only for dsr, tproxy, bench",
 		"internal/proxy imports github.com/penlb/pen/bench/load: only for bench",
 		"internal/proxy imports github.com/penlb/pen/internal/daemon: only for cmd",
 		"internal/sock imports github.com/penlb/pen/ring: mechanism knows only mechanism below it",
