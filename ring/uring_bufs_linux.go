@@ -3,8 +3,10 @@ package ring
 import "golang.org/x/sys/unix"
 
 const (
-	// ringBufs buffers wait in the kernel for data.
-	ringBufs = 256
+	// ringBufs buffers at most wait in the kernel for data, and ringBytes in all. They take turns, so more than that
+	// would be in no cache when their turn comes.
+	ringBufs  = 256
+	ringBytes = 4 << 20
 	// uringBufSize is what one receive takes at most. A flow that fills it is better spliced.
 	uringBufSize = 16 << 10
 	// recvShare buffers full are what one socket takes per turn, so that a caller who cancels is heard before a fast
@@ -26,20 +28,22 @@ type lending struct {
 	arena arena
 	byID  [ringBufs]Buf // in the ring under an id; 0: the id is in holes
 	holes []uint16
+	most  int // buffers in the ring, with all holes filled
 }
 
 func (l *lending) init(p *pool, size int) {
 	l.pool = p
 	l.arena = arena{size: size, mmap: mapPrivate}
-	p.fresh, p.spent, p.keep = l.arena.take, l.arena.give, ringBufs
-	l.holes = make([]uint16, ringBufs)
+	l.most = min(ringBufs, max(1, ringBytes/size))
+	p.fresh, p.spent, p.keep = l.arena.take, l.arena.give, l.most
+	l.holes = make([]uint16, l.most)
 	for i := range l.holes {
 		l.holes[i] = uint16(i)
 	}
 }
 
 // inRing is the number of buffers in the kernel's hands.
-func (l *lending) inRing() int { return ringBufs - len(l.holes) }
+func (l *lending) inRing() int { return l.most - len(l.holes) }
 
 // take is the buffer that the kernel has filled under the id bid.
 func (l *lending) take(bid uint16) Buf {
