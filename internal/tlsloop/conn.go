@@ -36,7 +36,6 @@ type conn struct {
 
 	begun   bool // the handshake runs or has ended
 	failed  bool // it failed
-	heard   bool // Recv was called once
 	pulling bool
 	aborted bool
 	shut    bool // shut down when all is written
@@ -157,12 +156,10 @@ func (k *conn) stopped() {
 	}
 }
 
-// recv is Recv. What came with the handshake is there already, here or in the hands of crypto/tls, but must not be
-// delivered from inside the verb.
+// recv is Recv. What came with the handshake is there already, but must not be delivered from inside the verb.
 func (k *conn) recv(t ring.Token) {
 	k.wanted, k.cancelled, k.recvToken = true, false, t
-	if !k.heard || len(k.wire.in) > 0 || k.wire.eof {
-		k.heard = true
+	if len(k.wire.in) > 0 || k.wire.eof {
 		k.loop.Post(k.later)
 	}
 	if !k.reading && !k.wire.eof {

@@ -9,27 +9,6 @@ func NewSlots(n int) Slots { return make(Slots, n) }
 func (s Slots) take() { s <- struct{}{} }
 func (s Slots) give() { <-s }
 
-const (
-	recordHeader    = 5     // type, version, length: RFC 8446, 5.1
-	recordHandshake = 22    // type
-	maxRecord       = 16640 // 2^14+256, the longest that any version allows
-)
-
-// helloIsHere reports whether the first record of b, which should hold a ClientHello, is complete, or will never be
-// one. It is no judge: crypto/tls is.
-func helloIsHere(b []byte) bool {
-	switch {
-	case len(b) == 0:
-		return false
-	case b[0] != recordHandshake:
-		return true
-	case len(b) < recordHeader:
-		return false
-	}
-	n := int(b[3])<<8 | int(b[4])
-	return n > maxRecord || len(b) >= recordHeader+n
-}
-
 // greet takes the input of a handshake, and begins it when the greeting is complete.
 func (k *conn) greet(b []byte) {
 	if !k.wire.feed(b) {

@@ -21,6 +21,7 @@ type wire struct {
 	paused bool   // the loop does not read until in is empty
 	eof    bool   // nothing follows in
 	gone   bool   // the connection has been given up
+	frame  framer // of what Read has handed out
 
 	// loop only
 	live bool   // the handshake is over
@@ -45,19 +46,25 @@ func (w *wire) Read(p []byte) (int, error) {
 	if !w.live {
 		return w.await(p)
 	}
-	n := copy(p, w.in)
-	if w.in = w.in[n:]; len(w.in) == 0 {
-		w.in = nil
-	}
-	m := copy(p[n:], w.cur)
-	w.cur = w.cur[m:]
 	switch {
-	case n+m > 0:
-		return n + m, nil
+	case len(w.in) > 0:
+		return w.pour(p, &w.in), nil
+	case len(w.cur) > 0:
+		return w.pour(p, &w.cur), nil
 	case w.eof:
 		return 0, io.EOF
 	}
 	return 0, errAgain
+}
+
+// pour moves bytes from the front of from, which has some, to p. It ends at the end of a record: crypto/tls works in the
+// place where it has read, and would move what follows there back and forth, in a buffer that stays as large.
+func (w *wire) pour(p []byte, from *[]byte) int {
+	n := copy(p, (*from)[:w.frame.take((*from)[:min(len(p), len(*from))])])
+	if *from = (*from)[n:]; len(*from) == 0 {
+		*from = nil
+	}
+	return n
 }
 
 // await is Read during the handshake. It gives its slot back while there is nothing to read.
@@ -79,13 +86,10 @@ func (w *wire) await(p []byte) (int, error) {
 	case len(w.in) == 0:
 		return 0, io.EOF
 	}
-	n := copy(p, w.in)
-	if w.in = w.in[n:]; len(w.in) == 0 {
-		w.in = nil
-		if w.paused {
-			w.paused = false
-			w.conn.loop.Post(w.conn.resume)
-		}
+	n := w.pour(p, &w.in)
+	if len(w.in) == 0 && w.paused {
+		w.paused = false
+		w.conn.loop.Post(w.conn.resume)
 	}
 	return n, nil
 }

@@ -71,39 +71,3 @@ func (g *gate) Read(p []byte) (int, error) {
 	}
 	return 0, errAgain
 }
-
-func TestHelloIsHere(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name string
-		in   []byte
-		want bool
-	}{
-		{"nothing", nil, false},
-		{"a part of the header", []byte{22, 3, 1, 0}, false},
-		{"a part of the record", []byte{22, 3, 1, 0, 2, 1}, false},
-		{"a record", []byte{22, 3, 1, 0, 1, 1}, true},
-		{"a record and more", []byte{22, 3, 1, 0, 1, 1, 2}, true},
-		{"text", []byte("G"), true},
-		{"too long to be a record", []byte{22, 3, 1, 0xff, 0xff}, true},
-	}
-	for _, tt := range tests {
-		if got := helloIsHere(tt.in); got != tt.want {
-			t.Errorf("%s: %v", tt.name, got)
-		}
-	}
-}
-
-// Once there, more bytes change nothing, and no input needs more than one record.
-func FuzzHelloIsHere(f *testing.F) {
-	f.Add([]byte{22, 3, 1, 0, 1, 1}, []byte{0})
-	f.Fuzz(func(t *testing.T, a, b []byte) {
-		whole := append(append([]byte(nil), a...), b...)
-		if helloIsHere(a) && !helloIsHere(whole) {
-			t.Errorf("%x is complete, and with %x it is not", a, b)
-		}
-		if len(whole) >= recordHeader+maxRecord && !helloIsHere(whole) {
-			t.Errorf("%d bytes are not enough", len(whole))
-		}
-	})
-}
