@@ -25,6 +25,7 @@ type bench struct {
 	config      Config
 	mode        Mode
 	pin         string
+	classic     bool
 	log         *journal
 	announce    bool
 	serverAddr  []netip.Addr
@@ -80,7 +81,7 @@ func newBench(t *testing.T, on setting) *bench {
 func (b *bench) start(c Config) {
 	b.t.Helper()
 	o := Options{Interface: b.ifs[1], Threads: 2, Batch: MaxBatch, Announce: b.announce, Mode: b.mode, Pin: b.pin,
-		Logf: b.log.printf}
+		Logf: b.log.printf, classic: b.classic}
 	if err := b.pen.Do(func() (err error) { b.engine, err = Open(o); return }); err != nil {
 		b.t.Fatal(err)
 	}

@@ -27,6 +27,8 @@ type Options struct {
 	Pin string
 	// Logf tells the operator something. It is called by any thread and must not block.
 	Logf func(format string, args ...any)
+
+	classic bool // for tests: TC as before Linux 6.6
 }
 
 // MaxBatch is the largest Options.Batch.

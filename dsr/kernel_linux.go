@@ -23,7 +23,7 @@ type kernel struct {
 	vips   *ebpf.Map    // vipKey → number of the VIP, with vipLocal
 	tables *ebpf.Map    // one map of one kernelTable
 	spare  [2]*ebpf.Map // kernelTable each, used in turn
-	link   link.Link
+	link   attachment
 	memory []byte    // the counts, shared with the program
 	counts []*counts // in memory, one per processor
 
@@ -97,16 +97,32 @@ func newKernel(mode Mode, pins string) (_ *kernel, err error) {
 	return k, nil
 }
 
-// attach puts the program on the interface.
-func (k *kernel) attach(index int) (err error) {
+// attach puts the program on the interface. classic does without what Linux 6.6 has brought, as happens where that is
+// not there.
+func (k *kernel) attach(index int, classic bool) error {
+	var l link.Link
+	var err error
 	switch k.mode {
 	case XDP:
-		k.link, err = link.AttachXDP(link.XDPOptions{Interface: index, Program: k.prog, Flags: link.XDPDriverMode})
+		l, err = link.AttachXDP(link.XDPOptions{Interface: index, Program: k.prog, Flags: link.XDPDriverMode})
 	case XDPGeneric:
-		k.link, err = link.AttachXDP(link.XDPOptions{Interface: index, Program: k.prog, Flags: link.XDPGenericMode})
+		l, err = link.AttachXDP(link.XDPOptions{Interface: index, Program: k.prog, Flags: link.XDPGenericMode})
 	default:
-		k.link, err = link.AttachTCX(link.TCXOptions{Interface: index, Program: k.prog,
-			Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
+		err = ebpf.ErrNotSupported
+		if !classic {
+			l, err = link.AttachTCX(link.TCXOptions{Interface: index, Program: k.prog,
+				Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
+		}
+		if errors.Is(err, ebpf.ErrNotSupported) {
+			c, err := attachClsact(index, k.prog)
+			if err == nil {
+				k.link = c
+			}
+			return err
+		}
+	}
+	if err == nil {
+		k.link = l
 	}
 	return err
 }
@@ -195,6 +211,9 @@ func inKernel(c *Config) bool { return c.Permit == nil }
 
 func (k *kernel) close() error {
 	var errs []error
+	if c, ok := k.link.(*clsact); ok && c.path == "" {
+		errs = append(errs, k.setVIPs(nil, nil)) // we may not have the rights any more to take it away
+	}
 	if k.link != nil {
 		errs = append(errs, k.link.Close())
 	}

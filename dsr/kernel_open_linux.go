@@ -35,13 +35,14 @@ func openKernel(o *Options, mode Mode, index int) (_ *kernel, before []member, e
 		}
 	}()
 	if !p.kept() {
+		removeClsact(index)
 		if err = k.selfTest(); err != nil {
 			return nil, nil, fmt.Errorf("self-test: %w", err)
 		}
 	} else if before, err = k.kept(); err != nil {
 		return nil, nil, err
 	}
-	if err = p.attach(k, index); err != nil {
+	if err = p.attach(k, index, o.classic); err != nil {
 		return nil, nil, err
 	}
 	return k, before, nil
@@ -64,10 +65,11 @@ func (w *wired) openKernel(o *Options) (before []member, err error) {
 		w.passed = append(w.passed, Lack{string(mode), err.Error()})
 		o.Logf("dsr: %s unavailable (%v); using packet sockets", mode, err)
 	}
+	// What an earlier process has left must not forward beside us.
+	removeClsact(w.index)
 	if o.Pin == "" {
 		return nil, nil
 	}
-	// What an earlier process has left must not forward beside us.
 	p, err := pinsOf(o)
 	if err == nil {
 		err = p.remove()

@@ -7,7 +7,7 @@ type Mode string
 const (
 	Auto       Mode = "auto"        // TC where it works, else Packet
 	Packet     Mode = "packet"      // packet sockets and this process; the default of Options
-	TC         Mode = "tc"          // a program at tcx ingress, which keeps every offload; Linux 6.6
+	TC         Mode = "tc"          // a program at tcx or clsact ingress, which keeps every offload
 	XDP        Mode = "xdp"         // the same in the driver of a physical network card; Linux 5.18
 	XDPGeneric Mode = "xdp-generic" // the same before the stack, on any interface; Linux 5.18
 )

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/penlb/pen/dsr/wire"
@@ -85,7 +86,11 @@ func Open(o Options) (_ *Engine, err error) {
 	if w.kernel != nil {
 		e.counts = append(e.counts, w.kernel.counts...)
 	}
-	w.drop, w.noDrop = openTapDrop(w.index)
+	if o.classic {
+		w.noDrop = ebpf.ErrNotSupported // it would come before the filter
+	} else {
+		w.drop, w.noDrop = openTapDrop(w.index)
+	}
 	if _, err := w.refresh(); err != nil {
 		return nil, err
 	}
@@ -124,6 +129,11 @@ func (w *wired) features() (works []string, lacks []Lack) {
 		works = append(works, "rcvbuf")
 	} else {
 		lacks = append(lacks, Lack{"rcvbuf", fmt.Sprintf("only %d bytes without CAP_NET_ADMIN; see net.core.rmem_max", k.rcvbuf)})
+	}
+	if w.kernel != nil {
+		if _, ok := w.kernel.link.(*clsact); ok {
+			lacks = append(lacks, Lack{"tcx", "a filter of clsact, which stays if pen is killed, instead; tcx needs Linux 6.6"})
+		}
 	}
 	if w.drop != nil {
 		works = append(works, "tcx_drop")

@@ -19,7 +19,7 @@ import (
 // their names and the link by the name of the mode.
 type pins struct {
 	dir  string // empty: nothing is kept
-	link link.Link
+	link attachment
 }
 
 // openPins looks for what an earlier process has left. Leavings of another interface, mode or layout of the tables are
@@ -38,6 +38,11 @@ func openPins(o *Options, mode Mode, index int) (*pins, error) {
 			return p, nil
 		}
 		l.Close()
+	} else if c := keptClsact(p.path(mode), index); c != nil {
+		p.link = c
+		if current(p.dir) {
+			return p, nil
+		}
 	}
 	return p, p.renew()
 }
@@ -124,12 +129,12 @@ func (p *pins) remove() error {
 }
 
 // attach puts k on the interface: in the place of the program that is there, between two frames, or anew.
-func (p *pins) attach(k *kernel, index int) error {
+func (p *pins) attach(k *kernel, index int, classic bool) error {
 	if p.link != nil {
 		k.link, p.link = p.link, nil
 		return k.link.Update(k.prog)
 	}
-	if err := k.attach(index); err != nil || p.dir == "" {
+	if err := k.attach(index, classic); err != nil || p.dir == "" {
 		return err
 	}
 	return k.link.Pin(p.path(k.mode))
