@@ -191,13 +191,10 @@ func TestManySessions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("40,000 clients take a while")
 	}
-	ran := false
 	onEngines(t, func(t *testing.T, engine string) {
-		if ran {
-			t.Log("one engine is enough")
-			return
+		if engine == "portable" {
+			t.Skip("needs two descriptors for each socket")
 		}
-		ran = true
 		var servers []netip.AddrPort
 		for i := range 3 {
 			a, _ := echo(t, "127.0.0.1:0", string(rune('a'+i)))
