@@ -53,7 +53,10 @@ func (f *Forwarder) solicited(t *tables, frame []byte, p *wire.Packet, nd wire.N
 		return Heard, nil
 	}
 	if _, ok := t.vips[vipKey{Addr: target, Proto: anyOf}]; !ok {
-		return DropOther, nil
+		// Who asks before it takes an address itself (RFC 4862, 5.4) may have it.
+		if p.Src.Unspecified() || !t.lures(&target) {
+			return DropOther, nil
+		}
 	}
 	const length = wire.NDLen + wire.LinkAddrLen
 	size := p.L3 + wire.IPv6Len + length

@@ -2,6 +2,7 @@ package dsr
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -208,6 +209,40 @@ func TestTrap(t *testing.T) {
 	b.config.Tarpit = nil
 	b.remake()
 	b.want(DropOther, syn(client, lure))
+}
+
+func TestTrapOfIPv6(t *testing.T) {
+	t.Parallel()
+	b := newBoard(t, 1)
+	lure6 := ip("fd09::250:1")
+	syn := func() []byte { return segment(client6, lure6, 5555, 22, wire.FlagSYN) }
+	b.want(DropOther, syn()) // nobody has asked for it
+	b.want(DropOther, solicitation(client6, lure6))
+	b.config.Tarpit6, b.config.Tarpit = true, func(a netip.Addr) bool { return a == lure6.Netip() }
+	b.remake()
+	b.want(DropOther, solicitation(ip("::"), lure6)) // who is about to take it
+	b.want(DropOther, solicitation(client6, ip("fd09::250:2")))
+	out := b.want(Answered, solicitation(client6, lure6))
+	var p wire.Packet
+	if err := wire.Decode(out, &p); err != nil || p.Neighbour(out) == nil || p.Neighbour(out).Target() != lure6 {
+		t.Fatalf("answer %x, %v", out, err)
+	}
+	if out = b.want(Answered, syn()); wire.Decode(out, &p) != nil {
+		t.Fatalf("answer %x", out)
+	}
+	tcp := out[p.L4:p.End]
+	if p.Src != lure6 || p.Dst != client6 || p.SrcPort != 22 || p.DstPort != 5555 || p.Flags != wire.FlagSYN|wire.FlagACK ||
+		len(tcp) != wire.TCPLen || p.HopLimit != trapHops || wire.Ethernet(out).Dst() != clientMAC {
+		t.Errorf("answer %x", out)
+	}
+	if sum := wire.Fold(wire.Sum(wire.PseudoSum(&p.Src, &p.Dst, wire.ProtoTCP, len(tcp)), tcp)); sum != 0 {
+		t.Errorf("checksum is off by %#x", sum)
+	}
+	if want := (offence{client6, lure6, 22}); b.offender != want {
+		t.Errorf("offender %v", b.offender)
+	}
+	b.want(DropOther, segment(client6, lure6, 5555, 22, wire.FlagACK))
+	b.want(DropOther, segment(client6, web6, 5555, 81, wire.FlagSYN))
 }
 
 func TestTrapIsLimited(t *testing.T) {

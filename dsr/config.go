@@ -98,6 +98,8 @@ type Config struct {
 	// Tarpit tells whether an address that nobody else answers for is one to lure intruders to; nil: none. Called as
 	// Permit.
 	Tarpit func(target netip.Addr) bool
+	// Tarpit6 has Tarpit asked about IPv6 addresses, too. It takes all multicast of the link for that.
+	Tarpit6 bool
 }
 
 // check returns what is wrong with c.

@@ -129,7 +129,7 @@ func (e *Engine) Configure(c Config) error {
 		return errors.New("closed")
 	}
 	sameVIPs := slices.Equal(c.VIPs, e.config.VIPs) && (c.Tarpit == nil) == (e.config.Tarpit == nil) &&
-		(c.Permit == nil) == (e.config.Permit == nil)
+		(c.Permit == nil) == (e.config.Permit == nil) && c.Tarpit6 == e.config.Tarpit6
 	if !sameVIPs {
 		if err := e.nic.update(&c); err != nil {
 			return err

@@ -36,7 +36,7 @@ const (
 
 // filter takes ARP, neighbour discovery, and, if asked for, what goes to the VIPs; with a tarpit also every other SYN. Frames whose VLAN tag
 // the kernel has taken off belong to another network: the interface of that VLAN is the one to use.
-func filter(vips []VIP, forward, tarpit bool) ([]unix.SockFilter, error) {
+func filter(vips []VIP, forward, tarpit, tarpit6 bool) ([]unix.SockFilter, error) {
 	var four, six []unix.SockFilter
 	take := unix.SockFilter{Code: ret, K: takeAll}
 	drop := unix.SockFilter{Code: ret}
@@ -76,6 +76,12 @@ func filter(vips []VIP, forward, tarpit bool) ([]unix.SockFilter, error) {
 			unix.SockFilter{Code: jumpEq, Jf: 0, Jt: 1, K: wire.FlagSYN}, drop, take)
 	}
 	four = append(four, drop)
+	if tarpit && tarpit6 {
+		six = append(six,
+			load(ld8, 6), unix.SockFilter{Code: jumpEq, Jf: 5, K: wire.ProtoTCP},
+			load(ld8, wire.IPv6Len+13), unix.SockFilter{Code: and, K: wire.FlagSYN | wire.FlagACK},
+			unix.SockFilter{Code: jumpEq, Jt: 1, K: wire.FlagSYN}, drop, take)
+	}
 	six = append(six,
 		load(ld8, 6), unix.SockFilter{Code: jumpEq, Jf: 4, K: wire.ProtoICMPv6},
 		load(ld8, wire.IPv6Len), unix.SockFilter{Code: jumpEq, Jt: 1, K: wire.ICMPv6Solicit},

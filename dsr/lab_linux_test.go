@@ -290,10 +290,10 @@ func TestDeadServerIsLeft(t *testing.T) {
 func TestTarpit(t *testing.T) {
 	settings(t, func(t *testing.T, on setting) {
 		b := newBench(t, on)
-		lure := netip.MustParseAddr("10.7.0.200")
+		lure, lure6 := netip.MustParseAddr("10.7.0.200"), netip.MustParseAddr("fd07::200")
 		b.start(Config{VIPs: []VIP{{b.vip, 80, TCP}}, Servers: b.all(b.serverAddr),
-			Tarpit: func(a netip.Addr) bool { return a == lure || a == b.serverAddr[0] }})
-		for range 2 {
+			Tarpit: func(a netip.Addr) bool { return a == lure || a == lure6 || a == b.serverAddr[0] }, Tarpit6: true})
+		for _, lure := range []netip.Addr{lure, lure6, lure} {
 			c, err := b.dial(netip.Addr{}, netip.AddrPortFrom(lure, 22))
 			if err != nil {
 				t.Fatalf("%v\n%+v", err, b.engine.Stats())
@@ -305,9 +305,11 @@ func TestTarpit(t *testing.T) {
 			}
 			c.Close()
 		}
-		if c, err := b.client.DialContext(shortly(t), "tcp", "10.7.0.201:22"); err == nil {
-			c.Close()
-			t.Error("somebody answers for an address that is not in the list")
+		for _, addr := range []string{"10.7.0.201:22", "[fd07::201]:22"} {
+			if c, err := b.client.DialContext(shortly(t), "tcp", addr); err == nil {
+				c.Close()
+				t.Errorf("somebody answers for %s, which is not in the list", addr)
+			}
 		}
 		log := b.log.String()
 		if n := strings.Count(log, "tarpit: 10.7.0.1 connects to 10.7.0.200 port 22"); n != 1 {

@@ -36,9 +36,10 @@ type wired struct {
 	stopping atomic.Bool
 
 	// used by one goroutine at a time
-	groups   int // socket that holds the multicast memberships; -1: none
-	prefixes []netip.Prefix
-	machine  []wire.Addr
+	multicast bool // all of it is taken
+	groups    int  // socket that holds the multicast memberships; -1: none
+	prefixes  []netip.Prefix
+	machine   []wire.Addr
 }
 
 // Open makes an engine that forwards nothing until Configure and Run. It needs CAP_NET_RAW, and for what makes it
@@ -146,7 +147,7 @@ func (w *wired) features() (works []string, lacks []Lack) {
 func (w *wired) update(c *Config) error {
 	// What XDP forwards does not come to the sockets; what it leaves to them does.
 	take := w.kernel == nil || w.kernel.mode != TC || !inKernel(c)
-	prog, err := filter(c.VIPs, take, c.Tarpit != nil)
+	prog, err := filter(c.VIPs, take, c.Tarpit != nil, c.Tarpit6)
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,27 @@ func (w *wired) update(c *Config) error {
 			return fmt.Errorf("drop behind the sockets: %w", err)
 		}
 	}
+	if err := w.allMulticast(c.Tarpit != nil && c.Tarpit6); err != nil {
+		return err
+	}
 	return w.join(c.VIPs)
+}
+
+// allMulticast lets the questions for any address through to us: a tarpit has too many to join their groups.
+func (w *wired) allMulticast(on bool) error {
+	if on == w.multicast {
+		return nil
+	}
+	change := unix.PACKET_DROP_MEMBERSHIP
+	if on {
+		change = unix.PACKET_ADD_MEMBERSHIP
+	}
+	m := unix.PacketMreq{Ifindex: int32(w.index), Type: unix.PACKET_MR_ALLMULTI}
+	if err := unix.SetsockoptPacketMreq(w.control, unix.SOL_PACKET, change, &m); err != nil {
+		return fmt.Errorf("multicast of %s: %w", w.name, err)
+	}
+	w.multicast = on
+	return nil
 }
 
 // join becomes a member of the groups in which the VIPs are asked for, so that network cards and switches let the

@@ -17,6 +17,7 @@ const (
 	reportsPerSec  = 5    // reports per second about all sources together
 	pitSources     = 4096 // sources that are told apart
 	trapWindow     = 5    // bytes that an intruder may send: little, and never acknowledged
+	trapHops       = 64   // hop limit, as of everybody
 	second         = int64(time.Second)
 )
 
@@ -73,7 +74,7 @@ func (p *pit) admit(source *wire.Addr, now int64) (ok, report bool) {
 // lures reports whether a is an address to catch intruders with. Those that somebody has are not, whatever the list
 // says.
 func (t *tables) lures(a *wire.Addr) bool {
-	if _, ok := t.vips[vipKey{Addr: *a, Proto: anyOf}]; ok || !t.tarpit || !a.Is4() || t.own[*a] {
+	if _, ok := t.vips[vipKey{Addr: *a, Proto: anyOf}]; ok || !t.tarpit || !t.config.Tarpit6 && !a.Is4() || t.own[*a] {
 		return false
 	}
 	return t.config.Tarpit(a.Netip())
@@ -81,8 +82,7 @@ func (t *tables) lures(a *wire.Addr) bool {
 
 // trap answers the SYN in frame, p, with a SYN and ACK, if it is for an address of the tarpit.
 func (f *Forwarder) trap(t *tables, frame []byte, p *wire.Packet, now int64) (Verdict, []byte) {
-	const length = wire.IPv4Len + wire.TCPLen
-	if p.Type != wire.TypeIPv4 || p.Fragment || !t.lures(&p.Dst) {
+	if p.Fragment || !t.lures(&p.Dst) {
 		return DropOther, nil
 	}
 	ok, report := f.pit.admit(&p.Src, now)
@@ -98,8 +98,14 @@ func (f *Forwarder) trap(t *tables, frame []byte, p *wire.Packet, now int64) (Ve
 	eth := wire.Ethernet(frame)
 	eth.SetDst(eth.Src())
 	eth.SetSrc(t.mac)
-	frame = frame[:p.L3+length] // a SYN is at least as long
-	wire.PutIPv4(frame[p.L3:], wire.ProtoTCP, p.Dst, p.Src, wire.TCPLen)
-	wire.PutTCP(frame[p.L3+wire.IPv4Len:], p.Dst, p.Src, p.DstPort, p.SrcPort, seq, ack, wire.FlagSYN|wire.FlagACK, trapWindow)
+	l4 := p.L3 + wire.IPv4Len // a SYN is at least as long as the answer
+	if p.Type == wire.TypeIPv6 {
+		l4 = p.L3 + wire.IPv6Len
+		wire.PutIPv6(frame[p.L3:], wire.ProtoTCP, trapHops, p.Dst, p.Src, wire.TCPLen)
+	} else {
+		wire.PutIPv4(frame[p.L3:], wire.ProtoTCP, p.Dst, p.Src, wire.TCPLen)
+	}
+	frame = frame[:l4+wire.TCPLen]
+	wire.PutTCP(frame[l4:], p.Dst, p.Src, p.DstPort, p.SrcPort, seq, ack, wire.FlagSYN|wire.FlagACK, trapWindow)
 	return Answered, frame
 }

@@ -19,6 +19,7 @@ needed=(
 	ethtool:ethtool
 	dig:dnsutils
 	dnsperf:dnsperf
+	nmap:nmap
 	nsd:nsd
 	python3:python3
 	shellcheck:shellcheck

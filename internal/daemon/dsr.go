@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/penlb/pen/dsr"
+	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/control"
 )
 
@@ -148,7 +149,7 @@ func (x *direct) follow() error {
 
 func same(a, b *dsr.Config) bool {
 	return slices.Equal(a.VIPs, b.VIPs) && slices.Equal(a.Servers, b.Servers) && a.HashPort == b.HashPort && a.Sources == b.Sources &&
-		(a.Tarpit == nil) == (b.Tarpit == nil) && (a.Permit == nil) == (b.Permit == nil)
+		(a.Tarpit == nil) == (b.Tarpit == nil) && a.Tarpit6 == b.Tarpit6 && (a.Permit == nil) == (b.Permit == nil)
 }
 
 // wanted makes a configuration of settings, servers and access lists. Which list is meant, and what is in it, counts
@@ -181,6 +182,8 @@ func (x *direct) wanted() (dsr.Config, error) {
 			list := d.store.Get().TarpitACL
 			return list >= 0 && d.acl.Permits(list, target)
 		}
+		// A list that speaks of IPv4 alone says nothing about IPv6, even if it ends with a denial.
+		c.Tarpit6 = slices.ContainsFunc(d.acl.Entries(s.TarpitACL), func(e acl.Entry) bool { return e.Permit && e.Addr.Is6() })
 	}
 	return c, nil
 }
