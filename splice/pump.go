@@ -5,7 +5,8 @@ import "github.com/penlb/pen/ring"
 // Switch points between the strategies, and the bound on what a flow holds. Copying costs less than splicing for pieces
 // up to some 16 KB, and several times as much for bulk: see docs/benchmarks.md.
 const (
-	maxHeld    = 4         // received pieces that wait for their turn before a flow stops reading
+	maxHeld    = 4         // received pieces at most that wait for their turn before a flow stops reading
+	heldBytes  = 256 << 10 // in them, if they are full, but two of them may wait
 	bulkBytes  = 128 << 10 // in full buffers in a row: turns a flow from copy to pipe
 	smallBytes = 32 << 10  // a splice below this is small: copying it costs no more
 	smallToBuf = 8         // small splices in a row that turn a flow back to copy
@@ -15,6 +16,7 @@ const (
 // Pump is what the relays of one loop share: the queue nodes and the pipes. It belongs to the loop's goroutine.
 type Pump struct {
 	loop  ring.Loop
+	held  uint16 // pieces that wait for their turn before a flow stops reading
 	pipes pipes
 	nodes []node // nodes[0] is not used, so that 0 is none
 	free  uint32
@@ -30,7 +32,7 @@ type node struct {
 
 // NewPump returns the pump of loop l, which may hold at most maxPipes pipes at a time; 0 means copy only.
 func NewPump(l ring.Loop, maxPipes int) *Pump {
-	p := &Pump{loop: l, nodes: make([]node, 1, 64)}
+	p := &Pump{loop: l, held: uint16(min(maxHeld, max(2, heldBytes/l.BufSize()))), nodes: make([]node, 1, 64)}
 	if l.HasFD() {
 		p.pipes.max = maxPipes
 	}

@@ -171,7 +171,7 @@ func (r *Relay) Push(p *Pump, d Dir, b ring.Buf, off, n int) Event {
 		return r.step(p, d)
 	}
 	p.push(f, b, off, n)
-	if f.held >= maxHeld && f.flags&(receiving|stopping) == receiving {
+	if f.held >= p.held && f.flags&(receiving|stopping) == receiving {
 		f.flags |= stopping
 		p.loop.Cancel(r.sock[d], ring.OpRecv)
 	}

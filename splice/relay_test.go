@@ -319,3 +319,24 @@ func TestRelayAnswerAfterRefusal(t *testing.T) {
 	f.Settle()
 	f.Balanced(1)
 }
+
+// A reader that stops makes its flow stop reading, the sooner the larger the pieces are.
+func TestRelayHolds(t *testing.T) {
+	for _, tt := range []struct{ bufBytes, want int }{{16, 4}, {16 << 10, 4}, {64 << 10, 4}, {128 << 10, 2}, {1 << 20, 2}} {
+		f := ringtest.NewFake(t, tt.bufBytes)
+		o := opened(f, NewPump(f, 0))
+		o.start(0)
+		stops := func() bool {
+			return slices.ContainsFunc(f.Pending(), func(p ringtest.Pending) bool {
+				return p.Op == ring.OpRecv && p.Sock == o.up && p.Cancelled
+			})
+		}
+		got := 0
+		for ; got < 9 && !stops(); got++ {
+			f.Data(o.up, make([]byte, tt.bufBytes))
+		}
+		if got != tt.want || f.Stats().Bufs != tt.want {
+			t.Errorf("pieces of %d bytes: stops after %d, holds %d, want %d", tt.bufBytes, got, f.Stats().Bufs, tt.want)
+		}
+	}
+}
