@@ -54,9 +54,10 @@ func TestSoakConnections(t *testing.T) {
 	eachEngine(t, func(t *testing.T, engine string) {
 		servers := []string{greeter(t, 'a').String(), greeter(t, 'b').String()}
 		served(t, func(d *Daemon) {
-			idle := d.resources()
-			before := idle
+			before := d.resources()
+			stood := standstills(t)
 			var done atomic.Int64
+			var report sync.Once
 			var wg sync.WaitGroup
 			end := time.Now().Add(length)
 			for i := range 200 {
@@ -65,6 +66,7 @@ func TestSoakConnections(t *testing.T) {
 					for time.Now().Before(end) {
 						if err := visit(d.ListenSpec(), rnd); err != nil {
 							t.Errorf("after %d visits: %v", done.Load(), err)
+							report.Do(func() { t.Logf("the process stood still for %v at most; %s", stood(), d.state()) })
 							return
 						}
 						done.Add(1)
@@ -107,6 +109,55 @@ func visit(addr string, rnd *rand.Rand) error {
 		return errors.New("the echo differs")
 	}
 	return nil
+}
+
+// standstills tells how long at most the whole process did not run since the call: when that is much, the machine or
+// the runtime kept it from running, and not a loop that has forgotten its clients.
+func standstills(t *testing.T) func() time.Duration {
+	var longest atomic.Int64
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		const beat = 100 * time.Millisecond
+		tick := time.NewTicker(beat)
+		defer tick.Stop()
+		for last := time.Now(); ; {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				now := time.Now()
+				longest.Store(max(longest.Load(), int64(now.Sub(last)-beat)))
+				last = now
+			}
+		}
+	})
+	t.Cleanup(func() { close(stop); wg.Wait() })
+	return func() time.Duration { return time.Duration(longest.Load()) }
+}
+
+// state describes the loops and the connections of d, for the report of a failure: a loop that does not answer is one
+// that hangs.
+func (d *Daemon) state() string {
+	var b strings.Builder
+	for i, l := range d.loops {
+		got := make(chan ring.Stats, 1)
+		l.Post(func() { got <- l.Stats() })
+		select {
+		case st := <-got:
+			fmt.Fprintf(&b, "loop %d: %+v; ", i, st)
+		case <-time.After(3 * time.Second):
+			buf := make([]byte, 1<<20)
+			fmt.Fprintf(&b, "loop %d does not answer\n%s", i, buf[:runtime.Stack(buf, true)])
+			return b.String()
+		}
+	}
+	states := map[int]int{}
+	for _, c := range d.proxy.All() {
+		states[c.State]++
+	}
+	fmt.Fprintf(&b, "%d connections, by state %v", d.proxy.Conns(), states)
+	return b.String()
 }
 
 // resources is what a daemon uses.
