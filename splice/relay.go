@@ -225,7 +225,9 @@ func (r *Relay) step(p *Pump, d Dir) Event {
 		f.flags |= done
 	case f.has(ended) && f.head == 0 && f.pipe == 0:
 		f.flags |= done
-		p.loop.Shutdown(r.sock[1-d])
+		if !r.flow[1-d].has(done) { // else the owner closes both sockets now, which says the same
+			p.loop.Shutdown(r.sock[1-d])
+		}
 	}
 	if !f.has(done|ended|receiving|piping|sending) && f.head == 0 {
 		p.receive(r, d)
