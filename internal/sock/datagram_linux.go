@@ -164,6 +164,9 @@ func (b *Batch) sendRun(run []outgoing) {
 		n, e := sendmmsg(run[0].fd, hs)
 		switch {
 		case e == 0:
+			if n < len(hs) { // the error that stopped it is not told, and may be gone with that
+				b.trouble(run[0].fd)
+			}
 			for range n {
 				run = b.past(run, int(hs[0].Iovlen), &b.Sent)
 				hs = hs[1:]
@@ -246,6 +249,11 @@ func (b *Batch) meet(fd int, e syscall.Errno) {
 	if e == unix.EMSGSIZE {
 		setInt(fd, unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_WANT)
 	}
+	b.trouble(fd)
+}
+
+// trouble notes fd for Troubled.
+func (b *Batch) trouble(fd int) {
 	if len(b.troubled) < batchLen {
 		b.troubled = append(b.troubled, fd)
 	}

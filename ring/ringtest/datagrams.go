@@ -416,33 +416,34 @@ func gramFlood(r *rig) {
 	r.balanced(0)
 }
 
-// gramUnreachableBusy sends several datagrams in a row to where nobody is: the second hears of the first, and so keeps
-// the news from whoever receives.
+// gramUnreachableBusy sends to where nobody is and, from the same socket, to where somebody is: the second call hears of
+// the first, and so keeps the news from whoever receives.
 func gramUnreachableBusy(r *rig) {
 	if runtime.GOOS != "linux" {
 		return
 	}
-	dead := r.openGrams(options("127.0.0.1:0"))
-	to := sock.EndpointOf(r.local(dead))
+	dead, live := r.openGrams(options("127.0.0.1:0")), r.openGrams(options("127.0.0.1:0"))
+	gone, there := sock.EndpointOf(r.local(dead)), sock.EndpointOf(r.local(live))
 	r.close(dead)
 	o := options("127.0.0.1:0")
 	o.Unreachable = true
 	up, down := r.openGrams(o), r.openGrams(options("127.0.0.1:0"))
 	t := r.hooked(func(c *ring.Completion) {
-		if !c.More {
-			return
-		}
-		d := r.l.Datagrams()[0]
-		for n := len(d.Data); n > 0; n-- { // of different sizes, so that they are no train
-			r.l.Transmit(up, &sock.Datagram{Data: d.Data[:len(d.Data)-n+1], Remote: to})
+		if c.More {
+			d := r.l.Datagrams()[0]
+			r.l.Transmit(up, &sock.Datagram{Data: d.Data, Remote: gone})
+			r.l.Transmit(up, &sock.Datagram{Data: d.Data, Remote: there})
 		}
 	})
 	r.do(func() { r.l.Receive(down, t) })
-	ut := r.receive(up)
+	ut, lt := r.receive(up), r.receive(live)
 	c := r.peerTo(r.local(down))
 	for range 3 {
-		c.Write([]byte("ab"))
-		if res := r.expect(ut); !res.More || res.grams[0].Err != syscall.ECONNREFUSED || res.grams[0].Remote != to {
+		c.Write([]byte("anybody there"))
+		if res := r.expect(ut); !res.More || res.grams[0].Err != syscall.ECONNREFUSED || res.grams[0].Remote != gone {
+			r.t.Fatalf("%+v", res)
+		}
+		if res := r.expect(lt); !res.More || string(res.grams[0].Data) != "anybody there" {
 			r.t.Fatalf("%+v", res)
 		}
 	}
