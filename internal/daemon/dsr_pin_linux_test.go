@@ -30,14 +30,21 @@ func bpffs(t *testing.T) string {
 	return dir
 }
 
-// Connections live through the end of pen, however abrupt, and new ones are made all the while.
+// Connections live through the end of pen, however abrupt, and new ones are made all the while: twice, or again and again
+// as long as PEN_SOAK says.
 func TestDSRPinned(t *testing.T) {
-	i := newIsland(t, "-O", "dsr_pin "+bpffs(t), "-O", "roundrobin", "10.7.0.100", "10.7.0.3", "10.7.0.4")
+	for _, mode := range []string{"tc", "xdp-generic"} {
+		t.Run(mode, func(t *testing.T) { testDSRPinned(t, mode) })
+	}
+}
+
+func testDSRPinned(t *testing.T, mode string) {
+	i := newIsland(t, "-O", "dsr_mode "+mode, "-O", "dsr_pin "+bpffs(t), "-O", "roundrobin", "10.7.0.100", "10.7.0.3", "10.7.0.4")
 	for _, h := range i.servers {
 		testnet.Serve(t, h.Listen("tcp", "10.7.0.100:7"), testnet.Echo())
 	}
 	var rounds atomic.Int64
-	stop, failed := make(chan struct{}), make(chan error, 8)
+	stop, failed := make(chan struct{}), make(chan error, 64)
 	for n := range cap(failed) {
 		c, err := i.client.Dial("tcp", "10.7.0.100:7")
 		if err != nil {
@@ -57,7 +64,8 @@ func TestDSRPinned(t *testing.T) {
 		}
 	}
 	alive("with the first pen")
-	for range 2 {
+	begin, ends := time.Now(), 0
+	for ; ends < 2 || time.Since(begin) < soakFor(t); ends++ {
 		if err := i.process.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -70,6 +78,7 @@ func TestDSRPinned(t *testing.T) {
 		i.start()
 		alive("with the next pen")
 	}
+	t.Logf("%d exchanges by %d connections, through %d ends of pen", rounds.Load(), cap(failed), ends)
 	close(stop)
 	for range cap(failed) {
 		if err := <-failed; err != nil {
