@@ -40,6 +40,7 @@ type wired struct {
 	groups    int  // socket that holds the multicast memberships; -1: none
 	prefixes  []netip.Prefix
 	machine   []wire.Addr
+	mtu       int // of the interface
 }
 
 // Open makes an engine that forwards nothing until Configure and Run. It needs CAP_NET_RAW, and for what makes it
@@ -227,6 +228,9 @@ func (w *wired) refresh() (map[wire.Addr]wire.MAC, error) {
 	addrs, err := ifi.Addrs()
 	if err != nil {
 		return nil, fmt.Errorf("addresses of %s: %w", w.name, err)
+	}
+	if w.mtu, err = w.netlink.mtu(w.index); err != nil {
+		return nil, err
 	}
 	w.prefixes = w.prefixes[:0]
 	for _, a := range addrs {

@@ -86,10 +86,7 @@ func (w *wired) way(end wire.Addr) (way, error) {
 	if r.index != w.index {
 		return way{}, fmt.Errorf("the route does not lead over %s", w.name)
 	}
-	mtu, err := w.netlink.mtu(w.index)
-	if err != nil {
-		return way{}, err
-	}
+	mtu := w.mtu
 	if r.mtu > 0 {
 		mtu = min(mtu, r.mtu)
 	}

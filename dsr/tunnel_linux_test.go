@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -249,5 +250,38 @@ func TestWaysOfTheKernel(t *testing.T) {
 	f.pen.IP("link", "set", "elsewhere", "up")
 	if got, err := w.way(ip("10.10.0.2")); err == nil || !strings.Contains(err.Error(), "does not lead over "+f.ifs[1]) {
 		t.Errorf("elsewhere: %+v, %v", got, err)
+	}
+}
+
+// A thousand tunnels are one router to ask, and changed as soon as a thousand servers.
+func TestManyTunnelsChange(t *testing.T) {
+	const many = 1000
+	const limit = 500 * time.Millisecond // with the race detector, on a machine that does other things too
+	f := newFar(t, setting{true, TC})
+	var config Config
+	config.VIPs = []VIP{{f.vip, 0, Both}}
+	for i := range many {
+		a := netip.AddrFrom4([4]byte{10, 20, byte(i >> 8), byte(i)})
+		config.Servers = append(config.Servers, Server{Addr: a, ID: i, Tunnel: true})
+	}
+	f.pen.IP("route", "add", "10.20.0.0/16", "via", "10.7.0.254")
+	f.start(config)
+	var took []time.Duration
+	for i := range 10 {
+		c := config
+		c.Servers = config.Servers[:many-i%2]
+		begin := time.Now()
+		if err := f.engine.Configure(c); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(begin))
+	}
+	slices.Sort(took)
+	t.Logf("a change takes %v, at most %v", took[len(took)/2], took[len(took)-1])
+	if took[len(took)/2] > limit {
+		t.Errorf("a change takes %v", took[len(took)/2])
+	}
+	if s := f.engine.Stats().Servers; len(s) != many || !s[many-1].Alive {
+		t.Errorf("%d servers", len(s))
 	}
 }
