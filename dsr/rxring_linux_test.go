@@ -96,3 +96,52 @@ func TestRing(t *testing.T) {
 		t.Error("a frame without its end passes for a whole one")
 	}
 }
+
+// No filter lets SCTP through, which could use the ring up; TCP and UDP pass.
+func TestFilterRefusesSCTP(t *testing.T) {
+	testnet.Need(t, testnet.Root)
+	h := testnet.New(t).Host("alone")
+	h.IP("link", "set", "lo", "up")
+	var in, out int
+	var ring *rxRing
+	if err := h.Do(func() error {
+		lo, err := net.InterfaceByName("lo")
+		if err != nil {
+			return err
+		}
+		if in, _, ring, err = receiver(lo.Index); err != nil {
+			return err
+		}
+		out, err = sender(lo.Index)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { unix.Close(in); unix.Close(out); ring.close() }()
+	prog, err := filter([]VIP{{web.Netip(), 0, Both}, {web6.Netip(), 0, Both}}, true, false, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := attach(in, prog); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		frame []byte
+		at    int // of the protocol
+	}{{segment(client, web, 1, 80, 0), wire.EthernetLen + 9}, {segment(client6, web6, 1, 80, 0), wire.EthernetLen + 6}} {
+		for _, proto := range []byte{wire.ProtoTCP, unix.IPPROTO_SCTP, wire.ProtoUDP} {
+			tt.frame[tt.at] = proto
+			if _, err := unix.Write(out, tt.frame); err != nil {
+				t.Fatal(err)
+			}
+			want := 1
+			if proto == unix.IPPROTO_SCTP {
+				want = 0
+			}
+			if n := ring.ready(4); n != want {
+				t.Errorf("protocol %d: %d frames, want %d", proto, n, want)
+			}
+			ring.release(ring.ready(4))
+		}
+	}
+}
