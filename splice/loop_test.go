@@ -421,7 +421,7 @@ func TestFastClose(t *testing.T) {
 			if got, err := io.ReadAll(other); err != nil || string(got) != "bye" {
 				t.Errorf("%q, %v", got, err)
 			}
-			if n, err := named.Read(make([]byte, 1)); err != io.EOF { // though other has not ended
+			if n, err := named.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // though other has not ended
 				t.Errorf("the relay stays: %d, %v", n, err)
 			}
 			client, server, o := r.pair(conns)

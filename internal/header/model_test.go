@@ -3,6 +3,7 @@ package header
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,7 +28,7 @@ func parse(stream string) ([]message, error) {
 	var all []message
 	for br := bufio.NewReader(strings.NewReader(stream)); ; {
 		req, err := http.ReadRequest(br)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		} else if err != nil {
 			return all, err

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -224,9 +225,9 @@ func (c *chaos) receive(conn *net.TCPConn, seed uint64, n uint32, manners int) e
 			time.Sleep(time.Millisecond)
 		}
 		switch {
-		case err == io.EOF && got == int(n):
+		case errors.Is(err, io.EOF) && got == int(n):
 			return nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return fmt.Errorf("end of stream after %d of %d bytes", got, n)
 		case err != nil:
 			return err

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -84,7 +85,7 @@ func TestTLSSession(t *testing.T) {
 		if !r.p.CloseConn(0) {
 			t.Error("close: no such connection")
 		}
-		if _, err := c.Read(got); err != io.EOF {
+		if _, err := c.Read(got); !errors.Is(err, io.EOF) {
 			t.Errorf("a closed connection ends with %v instead of close_notify", err)
 		}
 	})

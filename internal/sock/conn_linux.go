@@ -19,8 +19,8 @@ type Raw struct {
 	n   uint32
 }
 
-// Set encodes a. Errors: ENAMETOOLONG for a path that does not fit, EINVAL for an address that is nowhere.
-func (r *Raw) Set(a *Addr) error {
+// Set encodes a. 0, or an error: ENAMETOOLONG for a path that does not fit, EINVAL for an address that is nowhere.
+func (r *Raw) Set(a *Addr) syscall.Errno {
 	if a.IsUnix() {
 		sa := (*unix.RawSockaddrUnix)(unsafe.Pointer(&r.mem))
 		if len(a.Path) >= len(sa.Path) {
@@ -31,13 +31,13 @@ func (r *Raw) Set(a *Addr) error {
 			sa.Path[i] = int8(a.Path[i])
 		}
 		r.n = uint32(unsafe.Offsetof(sa.Path)) + uint32(len(a.Path)) + 1
-		return nil
+		return 0
 	}
 	if !a.AddrPort.IsValid() {
 		return unix.EINVAL
 	}
 	r.setIP(a.AddrPort)
-	return nil
+	return 0
 }
 
 func (r *Raw) setIP(a netip.AddrPort) {
@@ -120,8 +120,8 @@ func (o *Options) apply(fd, fam int) syscall.Errno {
 		return 0
 	}
 	if o.Transparent {
-		if err := SetTransparent(fd, fam == unix.AF_INET6); err != nil {
-			return err.(syscall.Errno)
+		if e := setTransparent(fd, fam == unix.AF_INET6); e != 0 {
+			return e
 		}
 		// A port that is given may have connections that are past (TIME_WAIT): the kernel tells them apart.
 		setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
@@ -152,8 +152,8 @@ func setsockopt(fd, level, name int, p unsafe.Pointer, n int) syscall.Errno {
 // queue gives EAGAIN.
 func Connect(fd int, a *Addr) syscall.Errno {
 	var raw Raw
-	if err := raw.Set(a); err != nil {
-		return err.(syscall.Errno)
+	if e := raw.Set(a); e != 0 {
+		return e
 	}
 	return ConnectRaw(fd, &raw)
 }

@@ -197,9 +197,9 @@ func (k *conn) pull() {
 		k.flush()
 		switch {
 		case err == nil:
-		case err == errAgain && k.answered <= answerBytes:
+		case errors.Is(err, errAgain) && k.answered <= answerBytes:
 			return
-		case err == errAgain:
+		case errors.Is(err, errAgain):
 			k.endRecv(syscall.EPROTO)
 		case k.fault != 0:
 			k.endRecv(k.fault)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -238,7 +239,7 @@ func TestTampered(t *testing.T) {
 		_, _ = c.Write([]byte("hello"))
 		h.b.Bytes()[h.b.Len()-1]++
 		_ = h.flush()
-		if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("got %v instead of an alert", err)
 		}
 		select {

@@ -1,6 +1,7 @@
 package ringtest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -180,7 +181,7 @@ func TestFakeChecksContract(t *testing.T) {
 func TestFakeConnectError(t *testing.T) {
 	f := NewFake(t, 8)
 	f.ConnectError = func(*sock.Addr, *sock.Options) error { return syscall.EMFILE }
-	if s, err := f.Connect(addr("192.0.2.1", 80), nil, 0); s != 0 || err != syscall.EMFILE {
+	if s, err := f.Connect(addr("192.0.2.1", 80), nil, 0); s != 0 || !errors.Is(err, syscall.EMFILE) {
 		t.Errorf("Connect = %v, %v", s, err)
 	}
 	f.Balanced(0)
