@@ -25,14 +25,14 @@ type pendingOp struct {
 type socket struct {
 	name     Sock // with the generation of its current use
 	fd       int32
+	mask     uint32    // the engine's
+	seen     uint32    // the last turn of hot
+	flags    sockFlags // the engine's
 	state    sockState
 	listener bool // opened, and closed, by somebody else
 	datagram bool
-	six      bool      // a UDP socket of IPv6
-	hot      uint8     // turns in a row in which it had datagrams; see hotTurns
-	seen     uint32    // the last of those turns
-	flags    sockFlags // the engine's
-	mask     uint32    // the engine's
+	six      bool  // a UDP socket of IPv6
+	hot      uint8 // turns in a row in which it had datagrams; see hotTurns
 
 	read  pendingOp // Accept, Recv, Readable or Receive
 	write pendingOp // Send or Writable

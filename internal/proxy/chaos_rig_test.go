@@ -42,8 +42,10 @@ type chaosRig struct {
 func newChaosRig(t testing.TB, engine string, threads int) *chaosRig {
 	t.Helper()
 	lists := new(acl.Table)
+	st := settings.Default()
+	st.ConnectTimeout = time.Minute // a machine that stands still for seconds is no reason to give up a server
 	r := &chaosRig{t: t, log: sink.New(threads, t.Logf)}
-	r.proxy = New(Config{MaxConns: 4096, Config: crew.Config{Settings: settings.NewStore(settings.Default()),
+	r.proxy = New(Config{MaxConns: 4096, Config: crew.Config{Settings: settings.NewStore(st),
 		Servers: balance.New(lists), ACL: lists, Clients: client.New(2048), Log: r.log,
 		Debugf: func(int, string, ...any) {}, Logf: t.Logf, Dump: func([]byte) {}}})
 	a := sock.Addr{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}

@@ -52,11 +52,11 @@ type account struct {
 	addr   [16]byte
 	port   uint16
 	unix   bool
+	dirty  bool // in the list of sessions with traffic to hand over
 	client client.Ref
 	sent   [2]uint64 // bytes handed to the policy already, by splice.Dir
-	prev   uint32    // in the list of sessions with traffic to hand over, slot+1
+	prev   uint32    // in that list, slot+1
 	next   uint32
-	dirty  bool
 }
 
 // addrPort is the client's address; invalid for a Unix socket.
