@@ -3,6 +3,7 @@ package dsr
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"unsafe"
 
@@ -20,7 +21,7 @@ type kernel struct {
 	mode   Mode
 	coll   *ebpf.Collection
 	prog   *ebpf.Program
-	vips   *ebpf.Map    // vipKey → number of the VIP, with vipLocal
+	vips   *ebpf.Map    // vipKey → kernelVIP
 	tables *ebpf.Map    // one map of one kernelTable
 	spare  [2]*ebpf.Map // kernelTable each, used in turn
 	link   attachment
@@ -40,6 +41,14 @@ type kernelTable struct {
 	Servers [MaxServers]target
 	Slots   [Slots]uint16
 	_       [3]uint16
+}
+
+// kernelVIP is struct vip of dsr.c.
+type kernelVIP struct {
+	Number uint32 // position in Config.VIPs, with vipLocal
+	Port   uint16 // for the key of an address: the only one that Protos is about, or 0
+	Protos Protocol
+	_      uint8
 }
 
 // Flags of a kernelTable, and of the number of a VIP.
@@ -129,12 +138,12 @@ func (k *kernel) attach(index int, classic bool) error {
 
 // setVIPs makes vips what the program looks at. machine are the addresses of this machine.
 func (k *kernel) setVIPs(vips []VIP, machine []wire.Addr) error {
-	wanted := vipTable(vips)
+	wanted := kernelVIPs(vips, machine)
 	var gone []vipKey
 	var key vipKey
-	var number uint32
+	var vip kernelVIP
 	it := k.vips.Iterate()
-	for it.Next(&key, &number) {
+	for it.Next(&key, &vip) {
 		if _, ok := wanted[key]; !ok {
 			gone = append(gone, key)
 		}
@@ -142,11 +151,8 @@ func (k *kernel) setVIPs(vips []VIP, machine []wire.Addr) error {
 	if err := it.Err(); err != nil {
 		return err
 	}
-	for key, number := range wanted {
-		if slices.Contains(machine, key.Addr) {
-			number |= vipLocal
-		}
-		if err := k.vips.Put(key, number); err != nil {
+	for key, vip := range wanted {
+		if err := k.vips.Put(key, vip); err != nil {
 			return fmt.Errorf("put %v: %w", key.Addr, err)
 		}
 	}
@@ -156,6 +162,33 @@ func (k *kernel) setVIPs(vips []VIP, machine []wire.Addr) error {
 		}
 	}
 	return nil
+}
+
+// kernelVIPs is vipTable for the program.
+func kernelVIPs(vips []VIP, machine []wire.Addr) map[vipKey]kernelVIP {
+	m := map[vipKey]kernelVIP{}
+	for key, number := range vipTable(vips) {
+		vip := kernelVIP{Number: number}
+		if v := vips[number]; key.Proto == anyOf && (v.Port != 0 || alone(vips, v.Addr)) {
+			vip.Port, vip.Protos = v.Port, v.Proto
+		}
+		if slices.Contains(machine, key.Addr) {
+			vip.Number |= vipLocal
+		}
+		m[key] = vip
+	}
+	return m
+}
+
+// alone reports whether only one of vips has the address.
+func alone(vips []VIP, a netip.Addr) bool {
+	n := 0
+	for _, v := range vips {
+		if v.Addr.Unmap() == a.Unmap() {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // publish makes t what the program works with, as a whole.

@@ -7,8 +7,9 @@ import (
 	"github.com/penlb/pen/dsr/wire"
 )
 
-// traffic counts frames; one that the sender left to the network card to cut counts once, with its whole length.
-type traffic struct{ packets, bytes atomic.Uint64 }
+// traffic counts frames; one that the sender left to the network card to cut counts once, with its whole length. It is
+// struct traffic of bpf/dsr.c.
+type traffic struct{ packets, bytes, packetsTaken, bytesTaken atomic.Uint64 }
 
 func (t *traffic) add(bytes int) {
 	t.packets.Add(1)
@@ -32,8 +33,20 @@ type Traffic struct{ Packets, Bytes uint64 }
 
 // take adds what t has counted since the last time.
 func (s *Traffic) take(t *traffic) {
-	s.Packets += t.packets.Swap(0)
-	s.Bytes += t.bytes.Swap(0)
+	s.Packets += untaken(&t.packets, &t.packetsTaken)
+	s.Bytes += untaken(&t.bytes, &t.bytesTaken)
+}
+
+// untaken is what has been counted since somebody took it, perhaps another process. Whoever counts need not wait for
+// that, as he would if the count went back to 0.
+func untaken(count, taken *atomic.Uint64) uint64 {
+	for {
+		before := taken.Load()
+		now := count.Load()
+		if taken.CompareAndSwap(before, now) {
+			return now - before
+		}
+	}
 }
 
 // ServerStats is what is known of a server.

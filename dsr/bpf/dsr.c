@@ -40,6 +40,14 @@ struct vip_key {
 	u8 proto, pad;
 } __attribute__((packed, aligned(4)));
 
+/* What belongs to a key. Under an address alone it is the first VIP that has it, and answers for the port and the
+ * protocols, too, without a second look: port 0 is any, no protocol none. */
+struct vip {
+	u32 number;
+	u16 port;
+	u8 protos, pad; /* bits 0 and 1: TCP, UDP */
+};
+
 struct flow_key {
 	union addr client, vip;
 	u32 ports;
@@ -74,8 +82,9 @@ struct table {
 	u16 slots[SLOTS];
 };
 
+/* What the daemon has taken of it is its own affair. */
 struct traffic {
-	u64 packets, bytes;
+	u64 packets, bytes, packets_taken, bytes_taken;
 };
 
 struct counts {
@@ -87,7 +96,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4 * VIPS);
 	__type(key, struct vip_key);
-	__type(value, u32);
+	__type(value, struct vip);
 } pen_vips SEC(".maps");
 
 struct {
@@ -122,14 +131,45 @@ struct {
 } pen_counts SEC(".maps");
 
 #ifdef XDP
-#define load xdp_load
+#define copy xdp_load
 #define store xdp_store
 typedef struct xdp_md frame;
 #else
-#define load skb_load
+#define copy skb_load
 #define store(f, at, from, n) skb_store(f, at, from, n, 0)
 typedef struct __sk_buff frame;
 #endif
+
+struct ethernet {
+	struct mac dst, src;
+	u8 type[2];
+} __attribute__((aligned(2)));
+
+/* ethernet is the header of a frame, 0 if there is none. It is lost when the frame changes. */
+inlined struct ethernet *ethernet(frame *f) {
+	u8 *data = (void *)(long)f->data, *end = (void *)(long)f->data_end;
+	return data + sizeof(struct ethernet) <= end ? (struct ethernet *)data : 0;
+}
+
+/* load copies n bytes, which is a constant, of what is behind the header of Ethernet: straight, where they are in
+ * one piece and begin as words do, which saves most of the time. The verifier shall see that they do, for machines that
+ * read words nowhere else. */
+inlined int load(frame *f, u32 at, void *to, u32 n) {
+	u8 *data = (void *)(long)f->data, *end = (void *)(long)f->data_end;
+	u32 word = (at & 0x1fc) | 2;
+	unsure(word);
+	data += word;
+	if (word != at || data + n > end)
+		return copy(f, at, to, n);
+	u32 i = 0;
+	for (; i + 4 <= n; i += 4)
+		*(u32 *)(to + i) = *(u32 *)(data + i);
+	if (n & 2)
+		*(u16 *)(to + i) = *(u16 *)(data + i);
+	if (n & 1)
+		*(u8 *)(to + n - 1) = data[n - 1];
+	return 0;
+}
 
 /* What is known of a packet; offsets count from the first byte of the frame. */
 struct packet {
@@ -158,20 +198,30 @@ inlined int same(const struct mac *a, const struct mac *b) {
 	return 1;
 }
 
-/* valid reports whether the checksum of an IPv4 header is right. */
-called int valid(frame *f, u32 at, u32 length) {
-	u32 sum = 0;
-	for (u32 i = 0; i < 60; i += 4) {
-		u16 two[2];
-		if (i >= length)
-			break;
-		if (load(f, at + i, two, sizeof two))
-			return 0;
-		sum += two[0] + two[1];
-	}
+/* fold is the checksum of a sum of 16-bit words. */
+inlined u16 fold(u32 sum) {
 	sum = (sum >> 16) + (sum & 0xffff);
 	sum += sum >> 16;
-	return (sum & 0xffff) == 0xffff;
+	return ~sum;
+}
+
+/* options adds the options of an IPv4 header, of the length given, to a sum of 16-bit words. */
+called u32 options(frame *f, u32 at, u32 length, u32 sum) {
+	for (u32 i = 20; i < 60; i += 4) {
+		u16 two[2];
+		if (i >= length || copy(f, at + i, two, sizeof two))
+			break;
+		sum += two[0] + two[1];
+	}
+	return sum;
+}
+
+/* valid reports whether the checksum of an IPv4 header, which begins with w and is there, is right. */
+inlined int valid(frame *f, u32 at, const u32 *w, u32 length) {
+	u32 sum = 0;
+	for (int i = 0; i < 5; i++)
+		sum += (w[i] >> 16) + (w[i] & 0xffff);
+	return fold(length > 20 ? options(f, at, length, sum) : sum) == 0;
 }
 
 inlined int ipv4(frame *f, u32 at, u32 limit, int quoted, struct packet *p) {
@@ -184,7 +234,7 @@ inlined int ipv4(frame *f, u32 at, u32 limit, int quoted, struct packet *p) {
 		return LENGTH;
 	if (there < header || (!quoted && there < total))
 		return TRUNCATED;
-	if (!quoted && !valid(f, at, header))
+	if (!quoted && !valid(f, at, w, header))
 		return CHECKSUM;
 	mapped(&p->src, w[3]);
 	mapped(&p->dst, w[4]);
@@ -234,19 +284,22 @@ called int extensions(frame *f, struct packet *p) {
 }
 
 inlined int ipv6(frame *f, u32 at, u32 limit, int quoted, struct packet *p) {
-	u64 w[5];
-	const u8 *h = (const u8 *)w;
-	if (at + sizeof w > limit || load(f, at, w, sizeof w))
+	union {
+		u32 word[10];
+		u64 half[5];
+	} w;
+	const u8 *h = (const u8 *)&w;
+	if (at + sizeof w > limit || load(f, at, &w, sizeof w))
 		return TRUNCATED;
 	u32 total = sizeof w + get16(h + 4), there = limit - at;
 	if (h[0] >> 4 != 6)
 		return LENGTH;
 	if (!quoted && there < total)
 		return TRUNCATED;
-	p->src.half[0] = w[1];
-	p->src.half[1] = w[2];
-	p->dst.half[0] = w[3];
-	p->dst.half[1] = w[4];
+	p->src.half[0] = w.half[1];
+	p->src.half[1] = w.half[2];
+	p->dst.half[0] = w.half[3];
+	p->dst.half[1] = w.half[4];
 	p->proto = h[6];
 	p->l4 = at + sizeof w;
 	p->end = at + least(total, there);
@@ -254,7 +307,7 @@ inlined int ipv6(frame *f, u32 at, u32 limit, int quoted, struct packet *p) {
 }
 
 inlined int ports(frame *f, int quoted, struct packet *p) {
-	u8 h[14];
+	u8 h[14] __attribute__((aligned(4)));
 	if (p->later || (p->proto != TCP && p->proto != UDP))
 		return 0;
 	u32 there = p->end - p->l4;
@@ -296,13 +349,16 @@ apart int decode(frame *f, u32 at, u32 limit, u32 how, struct packet *p) {
 	return wrong ? wrong : ports(f, quoted, p);
 }
 
-inlined u32 *vip_of(const union addr *a, u16 port, u8 proto) {
+inlined struct vip *vip_of(const union addr *a, u16 port, u8 proto) {
 	struct vip_key k = {.addr = *a, .port = port, .proto = proto};
 	return map_lookup(&pen_vips, &k);
 }
 
-inlined u32 *service(const union addr *a, u16 port, u8 proto) {
-	u32 *vip = vip_of(a, port, proto);
+/* service is the VIP of a port of an address; any is that of the address. */
+inlined struct vip *service(struct vip *any, const union addr *a, u16 port, u8 proto) {
+	if (any->protos & (proto == TCP) + 2 * (proto == UDP) && (!any->port || any->port == port))
+		return any;
+	struct vip *vip = vip_of(a, port, proto);
 	return vip ? vip : vip_of(a, 0, proto);
 }
 
@@ -323,10 +379,11 @@ inlined u64 hash(u64 key, const union addr *a, u16 port) {
 	return mix(h ^ port);
 }
 
-/* flow finds the VIP that p is for, its flow, and the port of the client that counts for the choice. */
-inlined int flow(frame *f, const struct packet *p, struct flow_key *k, u16 *port, u32 *vip) {
+/* flow finds the VIP that p is for, its flow, and the port of the client that counts for the choice. The VIP is that of
+ * the address before. */
+inlined int flow(frame *f, const struct packet *p, struct flow_key *k, u16 *port, struct vip **vip) {
 	u8 type = 0;
-	u32 *found;
+	struct vip *found;
 	k->client = p->src;
 	k->vip = p->dst;
 	k->proto = p->proto;
@@ -336,7 +393,7 @@ inlined int flow(frame *f, const struct packet *p, struct flow_key *k, u16 *port
 		return 0; /* the VIP is that of the address */
 	}
 	if (p->proto == TCP || p->proto == UDP) {
-		found = service(&p->dst, p->dst_port, p->proto);
+		found = service(*vip, &p->dst, p->dst_port, p->proto);
 		k->ports = (u32)p->src_port << 16 | p->dst_port;
 		if (!p->fragment)
 			*port = p->src_port;
@@ -357,7 +414,7 @@ inlined int flow(frame *f, const struct packet *p, struct flow_key *k, u16 *port
 	struct packet q = {};
 	if (decode(f, p->l4 + 8, p->end, QUOTED | (p->proto == ICMPV6 ? SIX : 0), &q) || !equal(&q.src, &p->dst))
 		return OTHER;
-	found = service(&q.src, q.src_port, q.proto);
+	found = service(*vip, &q.src, q.src_port, q.proto);
 	k->client = q.dst;
 	k->ports = (u32)q.dst_port << 16 | q.src_port;
 	k->proto = q.proto;
@@ -365,7 +422,7 @@ inlined int flow(frame *f, const struct packet *p, struct flow_key *k, u16 *port
 end:
 	if (!found)
 		return OTHER;
-	*vip = *found;
+	*vip = found;
 	return 0;
 }
 
@@ -390,16 +447,9 @@ inlined int route(struct table *t, const struct flow_key *k, u16 port, int opens
 }
 
 inlined void add(struct traffic *t, u32 bytes) {
-	/* Atomic: the daemon takes what is there, and leaves 0. */
-	__sync_fetch_and_add(&t->packets, 1);
-	__sync_fetch_and_add(&t->bytes, bytes);
-}
-
-/* fold is the checksum of a sum of 16-bit words. */
-inlined u16 fold(u32 sum) {
-	sum = (sum >> 16) + (sum & 0xffff);
-	sum += sum >> 16;
-	return ~sum;
+	/* Not atomic: nobody else adds on this processor, and the daemon only looks. */
+	t->packets++;
+	t->bytes += bytes;
 }
 
 /* outer4 and outer6 write the header of a packet of n bytes and protocol proto to b. */
@@ -480,18 +530,16 @@ apart int wrap(frame *f, const struct packet *p, const struct sources *from, con
 }
 
 inlined int process(frame *f, u32 length, struct counts *c, u32 *local) {
-	struct {
-		struct mac dst, src;
-		u8 type[2];
-	} eth;
-	u32 zero = 0, at = sizeof eth;
+	struct ethernet *eth = ethernet(f);
+	u32 zero = 0, at = sizeof *eth;
 	void *tables = map_lookup(&pen_tables, &zero);
 	struct table *t = tables ? map_lookup(tables, &zero) : 0;
-	if (!t || t->flags & USER || load(f, 0, &eth, sizeof eth) || !same(&eth.dst, &t->mac))
+	if (!t || t->flags & USER || !eth || !same(&eth->dst, &t->mac))
 		return PASS;
-	u16 type = get16(eth.type);
+	int ours = same(&eth->src, &t->mac);
+	u16 type = get16(eth->type);
 	for (int i = 0; i < 2 && (type == TYPE_VLAN || type == TYPE_QINQ); i++) {
-		u8 tag[4];
+		u8 tag[4] __attribute__((aligned(4)));
 		if (load(f, at, tag, sizeof tag))
 			return PASS;
 		type = get16(tag + 2);
@@ -506,15 +554,14 @@ inlined int process(frame *f, u32 length, struct counts *c, u32 *local) {
 	} else if (type != TYPE_IPV6 || load(f, at + 24, &p.dst, sizeof p.dst)) {
 		return PASS;
 	}
-	u32 *any = vip_of(&p.dst, 0, ANY_OF);
-	if (!any)
+	struct vip *vip = vip_of(&p.dst, 0, ANY_OF);
+	if (!vip)
 		return PASS;
-	u32 vip = *any & ~LOCAL;
-	*local = *any & LOCAL;
+	*local = vip->number & LOCAL;
 	int v = decode(f, at, length, type == TYPE_IPV6 ? SIX : 0, &p);
 	if (v)
 		return v;
-	if (same(&eth.src, &t->mac))
+	if (ours)
 		return LOOP;
 	struct flow_key k = {};
 	u16 port = 0;
@@ -536,22 +583,28 @@ inlined int process(frame *f, u32 length, struct counts *c, u32 *local) {
 	if (same(&to->mac, &t->mac))
 		return LOOP;
 	if (to->flags & TUNNEL) {
-		if (at != sizeof eth)
+		if (at != sizeof *eth)
 			return OTHER; /* the way on has no tags */
 		v = wrap(f, &p, &t->outer, to, hash(SOURCE_KEY, &k.client, port));
 		if (v)
 			return v;
 		type = to->addr.half[0] == 0 && to->addr.word[2] == be32(0xffff) ? TYPE_IPV4 : TYPE_IPV6;
-		eth.type[0] = type >> 8;
-		eth.type[1] = type;
+	} else {
+		type = 0;
 	}
-	eth.dst = to->mac;
-	eth.src = t->mac;
-	if (store(f, 0, &eth, sizeof eth))
+	eth = ethernet(f);
+	if (!eth)
 		return TRUNCATED;
+	eth->dst = to->mac;
+	eth->src = t->mac;
+	if (type) {
+		eth->type[0] = type >> 8;
+		eth->type[1] = type;
+	}
 	add(&c->servers[server], length);
-	if (vip < VIPS)
-		add(&c->vips[vip], length);
+	u32 number = vip->number & ~LOCAL;
+	if (number < VIPS)
+		add(&c->vips[number], length);
 	return FORWARDED;
 }
 
@@ -566,7 +619,7 @@ inlined int count(frame *f, u32 length) {
 		return HAND;
 	if (v < 0 || v >= VERDICTS || (v && local))
 		return PASS;
-	__sync_fetch_and_add(&c->verdicts[v], 1);
+	c->verdicts[v]++;
 	return v;
 }
 
