@@ -74,6 +74,7 @@ type Engine struct {
 	pit     *pit
 	counts  []*counts // per thread
 	news    chan neighbour
+	fresh   chan struct{} // there may be servers that nobody has heard of yet
 	stopped chan struct{}
 	began   time.Time
 
@@ -88,6 +89,7 @@ type Engine struct {
 	own      []wire.Addr
 	shares   []share
 	vips     []Traffic // of config.VIPs
+	behind   bool      // the kernel did not take the last tables; turn tries again
 	closed   bool
 	ownFrame [ownFrame]byte
 }
@@ -95,7 +97,7 @@ type Engine struct {
 // newEngine makes an engine without a link.
 func newEngine(o Options) *Engine {
 	e := &Engine{opts: o, flows: newFlowTable(flowsMax), pit: new(pit), news: make(chan neighbour, 256),
-		stopped: make(chan struct{}), began: time.Now()}
+		fresh: make(chan struct{}, 1), stopped: make(chan struct{}), began: time.Now()}
 	for range o.Threads {
 		e.counts = append(e.counts, new(counts))
 	}
@@ -150,9 +152,10 @@ func (e *Engine) Configure(c Config) error {
 	if err := e.refresh(); err != nil {
 		e.opts.Logf("dsr: %v", err)
 	}
-	for i := range e.hood.members {
-		if m := &e.hood.members[i]; m.used && !m.alive && m.waiting == 0 && e.hood.first(uint16(i)) {
-			e.ask(m.via, wire.MAC{})
+	if e.hood.again(e.ask) {
+		select {
+		case e.fresh <- struct{}{}:
+		default:
 		}
 	}
 	e.publish()
@@ -197,9 +200,11 @@ func (e *Engine) publish() {
 		e.shares = shares
 	}
 	e.tables.Store(t)
-	if err := e.nic.publish(t); err != nil {
+	err := e.nic.publish(t)
+	if err != nil && !e.behind {
 		e.opts.Logf("dsr: %v", err)
 	}
+	e.behind = err != nil
 }
 
 // refresh reads what the kernel knows. The caller holds mu.
@@ -251,74 +256,6 @@ func (e *Engine) Close() error {
 	e.collect()
 	e.counts = e.counts[:e.opts.Threads] // those of the kernel go with its maps
 	return e.nic.close()
-}
-
-// refreshEvery is how many turns pass between looks at the kernel's tables.
-const refreshEvery = 10
-
-// watch asks for servers and takes note of their answers.
-func (e *Engine) watch() {
-	ticker := time.NewTicker(askEvery)
-	defer ticker.Stop()
-	for turn := 1; ; {
-		select {
-		case <-e.stopped:
-			return
-		case n := <-e.news:
-			e.hear(n)
-		case <-ticker.C:
-			e.turn(turn%refreshEvery == 0)
-			turn++
-		}
-	}
-}
-
-// hear takes in n, and what else has been heard meanwhile.
-func (e *Engine) hear(n neighbour) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	changed := false
-	for more := true; more; {
-		if e.hood.heard(n) {
-			changed = true
-			e.opts.Logf("dsr: server %v is at %v", n.addr, n.mac)
-		}
-		select {
-		case n = <-e.news:
-		default:
-			more = false
-		}
-	}
-	if changed {
-		e.publish()
-	}
-}
-
-func (e *Engine) turn(refresh bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if refresh {
-		if err := e.refresh(); err != nil {
-			e.opts.Logf("dsr: %v", err)
-		}
-	}
-	changed := e.hood.turn(e.ask)
-	for i := range e.hood.members {
-		if m := &e.hood.members[i]; m.used && m.chosen && !m.alive && m.waiting == deadAfter+1 {
-			e.opts.Logf("dsr: server %v does not answer on %s", m.addr, e.opts.Interface)
-		}
-	}
-	if changed || refresh {
-		e.publish()
-	}
-}
-
-// tell passes on what a thread has heard. If the news come too fast they are told again after the next question.
-func (e *Engine) tell(n neighbour) {
-	select {
-	case e.news <- n:
-	default:
-	}
 }
 
 // collect adds up what the threads have counted. The caller holds mu.

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,10 +20,13 @@ type fakeNIC struct {
 	refuses error
 	sent    int
 	ways    way
-	noWay   error // instead of ways
+	noWay   error       // instead of ways
+	times   []time.Time // when something was sent
+	full    error       // of publish
+	tables  int         // that publish has taken
 }
 
-func (n *fakeNIC) send([]byte) error { n.sent++; return nil }
+func (n *fakeNIC) send([]byte) error { n.sent++; n.times = append(n.times, time.Now()); return nil }
 func (n *fakeNIC) update(c *Config) error {
 	if n.refuses == nil {
 		n.wanted = c.VIPs
@@ -36,9 +42,14 @@ func (n *fakeNIC) stop()                                    {}
 func (n *fakeNIC) lost() uint64                             { return 3 }
 func (n *fakeNIC) features() (works []string, lacks []Lack) { return nil, nil }
 func (n *fakeNIC) mode(*Config) (Mode, string)              { return Packet, "" }
-func (n *fakeNIC) publish(*tables) error                    { return nil }
-func (n *fakeNIC) way(wire.Addr) (way, error)               { return n.ways, n.noWay }
-func (n *fakeNIC) close() error                             { return nil }
+func (n *fakeNIC) publish(*tables) error {
+	if n.full == nil {
+		n.tables++
+	}
+	return n.full
+}
+func (n *fakeNIC) way(wire.Addr) (way, error) { return n.ways, n.noWay }
+func (n *fakeNIC) close() error               { return nil }
 
 func newTestEngine(t *testing.T) (*Engine, *fakeNIC) {
 	e := newEngine(Options{Interface: "fake", Threads: 2, Logf: t.Logf})
@@ -102,6 +113,70 @@ func TestCountsAddUp(t *testing.T) {
 	e.forwarder(0).Process(e.tables.Load(), nil, 0, 0)
 	if s = e.Stats(); len(s.Drops) != 1 || s.Drops[0] != (Drop{"truncated", 1}) || s.Lost != 3 {
 		t.Errorf("drops %v, lost %d", s.Drops, s.Lost)
+	}
+}
+
+// Servers that are new and silent are asked soon again, those that have answered are not.
+func TestNewServersAreAskedSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e, nic := newTestEngine(t)
+		var ended sync.WaitGroup
+		ended.Go(e.watch)
+		defer ended.Wait()
+		defer close(e.stopped)
+		asked := func(c Config, length time.Duration, answers ...neighbour) (ms []int64) {
+			t.Helper()
+			nic.times = nil
+			begin := time.Now()
+			if err := e.Configure(c); err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range answers {
+				e.tell(n)
+			}
+			time.Sleep(length)
+			synctest.Wait()
+			for _, at := range nic.times {
+				ms = append(ms, at.Sub(begin).Milliseconds())
+			}
+			return ms
+		}
+		c := Config{VIPs: []VIP{{web.Netip(), 80, TCP}}, Servers: []Server{server(1)}}
+		if d := cmp.Diff([]int64{0, 100, 300, 700, 1000, 2000}, asked(c, 2500*time.Millisecond)); d != "" {
+			t.Errorf("a silent server: %s", d)
+		}
+		c.Servers = append(c.Servers, server(2))
+		if d := cmp.Diff([]int64{0, 0, 100, 300, 500, 500}, asked(c, 600*time.Millisecond, at(1))); d != "" {
+			t.Errorf("beside one that answers: %s", d)
+		}
+		if d := cmp.Diff([]int64{0}, asked(c, 350*time.Millisecond, at(2))); d != "" {
+			t.Errorf("all have answered: %s", d)
+		}
+	})
+}
+
+// Tables that the kernel does not take are not forgotten, nor complained about each second.
+func TestTablesAreOfferedAgain(t *testing.T) {
+	t.Parallel()
+	e, nic := newTestEngine(t)
+	complaints := 0
+	e.opts.Logf = func(string, ...any) { complaints++ }
+	before := nic.tables
+	nic.full = errors.New("no memory")
+	if err := e.Configure(Config{VIPs: []VIP{{web.Netip(), 80, TCP}}}); err != nil {
+		t.Fatal(err)
+	}
+	e.turn(false)
+	e.turn(false)
+	if complaints != 1 || nic.tables != before {
+		t.Errorf("%d complaints, %d tables taken", complaints, nic.tables-before)
+	}
+	nic.full = nil
+	e.turn(false)
+	e.turn(false)
+	if nic.tables != before+1 {
+		t.Errorf("%d tables taken, want 1", nic.tables-before)
 	}
 }
 

@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	askEvery   = time.Second // each server is asked that often where it is, which also shows that it lives
-	deadAfter  = 3           // questions without an answer
-	askedFirst = 1           // of them are for the server's known address alone; the rest for everybody
+	askEvery   = time.Second            // each server is asked that often where it is, which also shows that it lives
+	askSoon    = 100 * time.Millisecond // until a new one is asked again; after each question twice as long, up to askEvery
+	deadAfter  = 3                      // questions without an answer
+	askedFirst = 1                      // of them are for the server's known address alone; the rest for everybody
 )
 
 // hood is the neighbourhood: the servers by number, and where they are. It is pure: time and frames are its caller's.
@@ -250,6 +251,18 @@ func (h *hood) turn(ask func(whom wire.Addr, mac wire.MAC)) (changed bool) {
 		h.sort()
 	}
 	return changed
+}
+
+// again asks for the servers that are chosen and not there, by calling ask. It reports whether there are any. Those
+// questions do not count: turn gives up servers.
+func (h *hood) again(ask func(whom wire.Addr, mac wire.MAC)) (missing bool) {
+	for i := range h.members {
+		if m := &h.members[i]; m.used && m.chosen && !m.alive && h.first(uint16(i)) {
+			missing = true
+			ask(m.via, wire.MAC{})
+		}
+	}
+	return missing
 }
 
 // targets and shares are the neighbourhood as tables want it.
