@@ -58,8 +58,8 @@ type nic interface {
 	run() error
 	// stop may be called from any goroutine.
 	stop()
-	// lost is how many frames the kernel had no room for.
-	lost() uint64
+	// lost is how many frames the kernel had no room for, and how many rings of threads it had given up.
+	lost() (frames, rings uint64)
 	// features are what works, and what does not.
 	features() (works []string, lacks []Lack)
 	close() error
@@ -275,7 +275,8 @@ func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.collect()
-	s := Stats{Lost: e.nic.lost()}
+	var s Stats
+	s.Lost, s.Reopened = e.nic.lost()
 	for i := range e.hood.members {
 		if m := &e.hood.members[i]; m.used {
 			sv := ServerStats{Traffic: m.total, Addr: m.addr.Netip(), ID: m.id, MAC: m.mac, Alive: m.alive, Chosen: m.chosen}

@@ -39,7 +39,7 @@ func (n *fakeNIC) own() []wire.Addr                         { return nil }
 func (n *fakeNIC) mac() wire.MAC                            { return ours }
 func (n *fakeNIC) run() error                               { return nil }
 func (n *fakeNIC) stop()                                    {}
-func (n *fakeNIC) lost() uint64                             { return 3 }
+func (n *fakeNIC) lost() (frames, rings uint64)             { return 3, 1 }
 func (n *fakeNIC) features() (works []string, lacks []Lack) { return nil, nil }
 func (n *fakeNIC) mode(*Config) (Mode, string)              { return Packet, "" }
 func (n *fakeNIC) publish(*tables) error {
@@ -111,8 +111,8 @@ func TestCountsAddUp(t *testing.T) {
 		t.Errorf("drained: %s", d)
 	}
 	e.forwarder(0).Process(e.tables.Load(), nil, 0, 0)
-	if s = e.Stats(); len(s.Drops) != 1 || s.Drops[0] != (Drop{"truncated", 1}) || s.Lost != 3 {
-		t.Errorf("drops %v, lost %d", s.Drops, s.Lost)
+	if s = e.Stats(); len(s.Drops) != 1 || s.Drops[0] != (Drop{"truncated", 1}) || s.Lost != 3 || s.Reopened != 1 {
+		t.Errorf("drops %v, lost %d, reopened %d", s.Drops, s.Lost, s.Reopened)
 	}
 }
 

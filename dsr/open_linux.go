@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -32,7 +33,8 @@ type wired struct {
 	kernel  *kernel // nil: frames are forwarded by the threads
 	passed  []Lack  // programs that did not work
 
-	losses   atomic.Uint64 // so far
+	losses   atomic.Uint64 // frames whose end the queue of a socket had no room for, so far
+	reopened atomic.Uint64 // rings, so far
 	stopping atomic.Bool
 
 	// used by one goroutine at a time
@@ -77,11 +79,13 @@ func Open(o Options) (_ *Engine, err error) {
 		}
 		w.workers = append(w.workers, k)
 	}
-	if err := w.fanout(); err != nil {
+	rings := make(chan error, 1)
+	go func() { rings <- w.openRings() }()
+	before, err := w.openKernel(&o)
+	if err = errors.Join(err, <-rings); err != nil {
 		return nil, err
 	}
-	before, err := w.openKernel(&o)
-	if err != nil {
+	if err := w.fanout(); err != nil {
 		return nil, err
 	}
 	e.hood.adopt(before)
@@ -114,11 +118,23 @@ func (w *wired) stop() {
 	_, _ = unix.Write(w.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // fails only if it is readable already
 }
 
-func (w *wired) lost() uint64 {
-	for _, k := range w.workers {
-		w.losses.Add(k.takeLost())
+// openRings gives all threads their rings at once: each takes a while, see openRing.
+func (w *wired) openRings() error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(w.workers))
+	for i, k := range w.workers {
+		wg.Go(func() { k.ring, errs[i] = openRing(k.fd) })
 	}
-	return w.losses.Load()
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (w *wired) lost() (frames, rings uint64) {
+	frames = w.losses.Load()
+	for _, k := range w.workers {
+		frames += k.lost()
+	}
+	return frames, w.reopened.Load()
 }
 
 func (w *wired) features() (works []string, lacks []Lack) {
@@ -281,7 +297,10 @@ func (w *wired) close() error {
 		errs = append(errs, w.drop.close())
 	}
 	for _, k := range w.workers {
-		errs = append(errs, k.ring.close(), unix.Close(k.fd))
+		if k.ring != nil { // else it has never been opened
+			errs = append(errs, k.ring.close())
+		}
+		errs = append(errs, unix.Close(k.fd))
 	}
 	if w.netlink != nil {
 		errs = append(errs, w.netlink.close())

@@ -28,11 +28,13 @@ const (
 // lengths, tells of a frame only when a block is full or a timer ends. A ring to send from gains nothing where the
 // receiver is on the same machine: the kernel has to copy what it lends then (skb_orphan_frags).
 type rxRing struct {
-	memory []byte
-	next   int // slot
+	fd     int    // belongs to the worker
+	memory []byte // nil: the last attempt to open it has failed
+	next   int    // slot
 }
 
-// openRing gives the socket, which is not bound yet, its ring.
+// openRing gives the socket its ring. It waits until the kernel's readers have finished (synchronize_net), which takes
+// some 10 ms and, where processors are busy in the kernel, far more.
 func openRing(fd int) (*rxRing, error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VERSION, unix.TPACKET_V2); err != nil {
 		return nil, os.NewSyscallError("PACKET_VERSION", err)
@@ -41,20 +43,49 @@ func openRing(fd int) (*rxRing, error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_COPY_THRESH, ringSlotBytes); err != nil {
 		return nil, os.NewSyscallError("PACKET_COPY_THRESH", err)
 	}
-	block := ringBlockPages * os.Getpagesize()
-	req := unix.TpacketReq{Block_size: uint32(block), Block_nr: ringSlots * ringSlotBytes / uint32(block),
-		Frame_size: ringSlotBytes, Frame_nr: ringSlots}
-	if err := unix.SetsockoptTpacketReq(fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &req); err != nil {
-		return nil, os.NewSyscallError("PACKET_RX_RING", err)
-	}
-	memory, err := unix.Mmap(fd, 0, ringSlots*ringSlotBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("ring of frames: %w", os.NewSyscallError("mmap", err))
-	}
-	return &rxRing{memory: memory}, nil
+	r := &rxRing{fd: fd}
+	return r, r.open()
 }
 
-func (r *rxRing) close() error { return unix.Munmap(r.memory) }
+func (r *rxRing) open() error {
+	block := ringBlockPages * os.Getpagesize()
+	err := r.request(unix.TpacketReq{Block_size: uint32(block), Block_nr: ringSlots * ringSlotBytes / uint32(block),
+		Frame_size: ringSlotBytes, Frame_nr: ringSlots})
+	if err != nil {
+		return err
+	}
+	memory, err := unix.Mmap(r.fd, 0, ringSlots*ringSlotBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("ring of frames: %w", os.NewSyscallError("mmap", err))
+	}
+	r.memory, r.next = memory, 0
+	return nil
+}
+
+func (r *rxRing) request(req unix.TpacketReq) error {
+	return os.NewSyscallError("PACKET_RX_RING", unix.SetsockoptTpacketReq(r.fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &req))
+}
+
+// reopen makes a new ring in the place of this one; the socket stays bound, in its fanout and with its filter. Frames that
+// are in the old one, and those that come meanwhile, are lost. After an error nothing but another reopen may be called.
+func (r *rxRing) reopen() error {
+	if err := r.close(); err != nil {
+		return err
+	}
+	if err := r.request(unix.TpacketReq{}); err != nil {
+		return err
+	}
+	return r.open()
+}
+
+// close gives the memory up; what the kernel has of it goes with the socket.
+func (r *rxRing) close() error {
+	memory := r.memory
+	if r.memory = nil; memory == nil {
+		return nil
+	}
+	return os.NewSyscallError("munmap", unix.Munmap(memory))
+}
 
 // ready is how many of the next slots have frames; at most most.
 func (r *rxRing) ready(most int) (n int) {

@@ -24,7 +24,10 @@ func TestRing(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if in, _, ring, err = receiver(lo.Index); err != nil {
+		if in, _, err = receiver(lo.Index); err != nil {
+			return err
+		}
+		if ring, err = openRing(in); err != nil {
 			return err
 		}
 		out, err = sender(lo.Index)
@@ -109,7 +112,10 @@ func TestFilterRefusesSCTP(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if in, _, ring, err = receiver(lo.Index); err != nil {
+		if in, _, err = receiver(lo.Index); err != nil {
+			return err
+		}
+		if ring, err = openRing(in); err != nil {
 			return err
 		}
 		out, err = sender(lo.Index)

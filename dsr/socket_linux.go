@@ -38,11 +38,11 @@ func rawSocket() (int, error) {
 	return fd, nil
 }
 
-// receiver opens the socket of a thread and its ring, which yield nothing until the socket has its filter. It is bound to all protocols,
-// because only such sockets see a frame before a program at tcx drops it.
-func receiver(index int) (fd, rcvbuf int, ring *rxRing, err error) {
+// receiver opens the socket of a thread, which yields nothing until it has its ring and its filter. It is bound to all
+// protocols, because only such sockets see a frame before a program at tcx drops it.
+func receiver(index int) (fd, rcvbuf int, err error) {
 	if fd, err = rawSocket(); err != nil {
-		return -1, 0, nil, err
+		return -1, 0, err
 	}
 	defer func() {
 		if err != nil {
@@ -61,7 +61,7 @@ func receiver(index int) (fd, rcvbuf int, ring *rxRing, err error) {
 	set("PACKET_VNET_HDR", unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1)
 	set("PACKET_IGNORE_OUTGOING", unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
 	if err != nil {
-		return -1, 0, nil, err
+		return -1, 0, err
 	}
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, rcvbufBytes) != nil {
 		// Without CAP_NET_ADMIN net.core.rmem_max is the most.
@@ -73,22 +73,19 @@ func receiver(index int) (fd, rcvbuf int, ring *rxRing, err error) {
 	// A send waits for room, so that a burst is not lost; not for ever, for the interface may be stuck.
 	wait := unix.NsecToTimeval(int64(sendWait))
 	if err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait); err != nil {
-		return -1, 0, nil, os.NewSyscallError("SO_SNDTIMEO", err)
+		return -1, 0, os.NewSyscallError("SO_SNDTIMEO", err)
 	}
 	if err = attach(fd, nothing); err != nil {
-		return -1, 0, nil, err
+		return -1, 0, err
 	}
 	sa := &unix.SockaddrLinklayer{Protocol: allProtocols(), Ifindex: index}
 	if err = unix.Bind(fd, sa); err != nil {
-		return -1, 0, nil, os.NewSyscallError("bind", err)
+		return -1, 0, os.NewSyscallError("bind", err)
 	}
 	if rcvbuf, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil {
-		return -1, 0, nil, os.NewSyscallError("SO_RCVBUF", err)
+		return -1, 0, os.NewSyscallError("SO_RCVBUF", err)
 	}
-	if ring, err = openRing(fd); err != nil {
-		return -1, 0, nil, err
-	}
-	return fd, rcvbuf, ring, nil
+	return fd, rcvbuf, nil
 }
 
 // allProtocols is ETH_P_ALL in network order.

@@ -80,4 +80,5 @@ type Stats struct {
 	Drops    []Drop // causes that have occurred
 	Answered uint64 // ARP, neighbour discovery and tarpit
 	Lost     uint64 // frames that the kernel had no room for
+	Reopened uint64 // rings of threads that the kernel had given up, each over one frame
 }

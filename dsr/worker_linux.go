@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -47,15 +48,19 @@ type worker struct {
 	took  int64 // frames since the last rest
 	since int64 // when that began
 	wraps *wraps
+	seen  quiet
+
+	drops atomic.Uint64 // frames that the socket had no room for
 }
 
+// newWorker makes a worker without its ring.
 func newWorker(l *wired, e *Engine, f *Forwarder, batch int) (*worker, error) {
-	fd, rcvbuf, ring, err := receiver(l.index)
+	fd, rcvbuf, err := receiver(l.index)
 	if err != nil {
 		return nil, err
 	}
 	batch = min(max(batch, 1), MaxBatch)
-	k := &worker{fd: fd, rcvbuf: rcvbuf, link: l, engine: e, fwd: f, ring: ring,
+	k := &worker{fd: fd, rcvbuf: rcvbuf, link: l, engine: e, fwd: f,
 		room: make([]byte, batch*slotBytes),
 		in:   make([]mmsghdr, batch), inIO: make([]unix.Iovec, batch),
 		out: make([]mmsghdr, batch), outIO: make([]unix.Iovec, batch), wraps: newWraps()}
@@ -102,8 +107,13 @@ func (k *worker) run() error {
 		if k.nap() {
 			continue
 		}
-		if _, err := unix.Poll(poll, -1); err != nil && !errors.Is(err, unix.EINTR) {
+		n, err := unix.Poll(poll, int(stallAfter.Milliseconds()))
+		if err != nil && !errors.Is(err, unix.EINTR) {
 			return os.NewSyscallError("poll", err)
+		}
+		if n == 0 && k.stalled() {
+			k.reopen()
+			continue
 		}
 		if poll[0].Revents&unix.POLLERR != 0 {
 			if err := k.trouble(); err != nil {
@@ -225,16 +235,4 @@ func (k *worker) transmit(frames []mmsghdr) {
 			at++
 		}
 	}
-}
-
-// takeLost is how many frames the socket had no room for since the last call.
-func (k *worker) takeLost() uint64 {
-	var stats struct{ packets, drops uint32 } // struct tpacket_stats, which reading resets
-	size := uint32(unsafe.Sizeof(stats))
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(k.fd), unix.SOL_PACKET, unix.PACKET_STATISTICS,
-		uintptr(unsafe.Pointer(&stats)), uintptr(unsafe.Pointer(&size)), 0)
-	if errno != 0 {
-		return 0
-	}
-	return uint64(stats.drops)
 }

@@ -17,6 +17,7 @@ type DSRInfo struct {
 	Drops    []DSRDrop   `json:"drops"`
 	Answered uint64      `json:"answered"` // frames of our own: ARP, neighbour discovery, tarpit
 	Lost     uint64      `json:"lost"`     // frames that the kernel had no room for
+	Reopened uint64      `json:"reopened"` // rings of threads that a frame had stopped
 }
 
 // DSRServer is a server of direct server return.
@@ -203,6 +204,6 @@ func dsrStats(c *call) {
 	for _, d := range info.Drops {
 		c.printf("drop %s %d\n", d.Cause, d.Frames)
 	}
-	c.printf("answered %d\nlost %d\n", info.Answered, info.Lost)
+	c.printf("answered %d\nlost %d\nreopened %d\n", info.Answered, info.Lost, info.Reopened)
 	c.set("dsr", info)
 }

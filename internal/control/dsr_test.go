@@ -37,7 +37,7 @@ func TestDSRStatsInJSON(t *testing.T) {
 	want := `{"dsr":{"servers":[{"address":"10.0.0.3","mac":"02:00:00:00:00:01","state":"alive","packets":3,"bytes":180},` +
 		`{"address":"10.8.0.3","mac":"02:00:00:00:00:01","state":"alive","via":"10.0.0.1","mtu":1480,"packets":1,"bytes":60}],` +
 		`"vips":[{"vip":"10.0.0.100:80/tcp","packets":3,"bytes":180}],"drops":[{"cause":"denied","frames":2}],` +
-		`"answered":1,"lost":0}}` + "\n"
+		`"answered":1,"lost":0,"reopened":0}}` + "\n"
 	if d := cmp.Diff(want, do(e, "json dsr_stats")); d != "" {
 		t.Error(d)
 	}

@@ -57,7 +57,7 @@ func TestReplies(t *testing.T) {
 		{"tarpit_acl", "tarpit_acl = -1"},
 		{"dsr_stats", "server 10.0.0.3 mac 02:00:00:00:00:01 alive packets 3 bytes 180\n" +
 			"server 10.8.0.3 mac 02:00:00:00:00:01 alive packets 1 bytes 60 tunnel via 10.0.0.1 mtu 1480\n" +
-			"vip 10.0.0.100:80/tcp packets 3 bytes 180\ndrop denied 2\nanswered 1\nlost 0\n"},
+			"vip 10.0.0.100:80/tcp packets 3 bytes 180\ndrop denied 2\nanswered 1\nlost 0\nreopened 0\n"},
 		{"tarpit_acl 3", "tarpit_acl = 3"},
 		{"forwarded", "keep\n"},
 		{"forwarded append;forwarded", "append\n"},

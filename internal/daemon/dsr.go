@@ -210,7 +210,7 @@ func (d *Daemon) DSR() *control.DSRInfo {
 	}
 	s := d.direct.engine.Stats()
 	info := &control.DSRInfo{Servers: []control.DSRServer{}, VIPs: []control.DSRVIP{}, Drops: []control.DSRDrop{},
-		Answered: s.Answered, Lost: s.Lost}
+		Answered: s.Answered, Lost: s.Lost, Reopened: s.Reopened}
 	for _, v := range s.Servers {
 		state := "dead"
 		switch {
