@@ -83,7 +83,7 @@ func TestParseServer(t *testing.T) {
 		{"/run/www:5:7:3:2", "/run/www", conf{Path: "/run/www", Max: 5, Hard: 7, Weight: 3, Prio: 2}},
 	} {
 		got := parseServer(c.spec, 99)
-		if diff := cmp.Diff(c.want, got.conf, cmpopts.EquateComparable(netip.Addr{})); diff != "" || got.host != c.host {
+		if diff := cmp.Diff(c.want, got.conf, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" || got.host != c.host {
 			t.Errorf("parseServer(%q): host %q, want %q; %s", c.spec, got.host, c.host, diff)
 		}
 	}
@@ -148,7 +148,7 @@ func TestOptions(t *testing.T) {
 				c.want(&want)
 				got := *d.store.Get()
 				want.Engine, want.Threads = got.Engine, got.Threads
-				if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+				if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {
 					t.Errorf("%q: %s", args, diff)
 				}
 				if n := d.servers.Len(); n != len(servers) {
