@@ -145,7 +145,7 @@ struct ethernet {
 	u8 type[2];
 } __attribute__((aligned(2)));
 
-/* ethernet is the header of a frame, 0 if there is none. It is lost when the frame changes. */
+/* ethernet is the header of a frame, 0 if there is none. It is only read. */
 inlined struct ethernet *ethernet(frame *f) {
 	u8 *data = (void *)(long)f->data, *end = (void *)(long)f->data_end;
 	return data + sizeof(struct ethernet) <= end ? (struct ethernet *)data : 0;
@@ -537,7 +537,7 @@ inlined int process(frame *f, u32 length, struct counts *c, u32 *local) {
 	if (!t || t->flags & USER || !eth || !same(&eth->dst, &t->mac))
 		return PASS;
 	int ours = same(&eth->src, &t->mac);
-	u16 type = get16(eth->type);
+	u16 type = get16(eth->type), outer = type;
 	for (int i = 0; i < 2 && (type == TYPE_VLAN || type == TYPE_QINQ); i++) {
 		u8 tag[4] __attribute__((aligned(4)));
 		if (load(f, at, tag, sizeof tag))
@@ -588,19 +588,12 @@ inlined int process(frame *f, u32 length, struct counts *c, u32 *local) {
 		v = wrap(f, &p, &t->outer, to, hash(SOURCE_KEY, &k.client, port));
 		if (v)
 			return v;
-		type = to->addr.half[0] == 0 && to->addr.word[2] == be32(0xffff) ? TYPE_IPV4 : TYPE_IPV6;
-	} else {
-		type = 0;
+		outer = to->addr.half[0] == 0 && to->addr.word[2] == be32(0xffff) ? TYPE_IPV4 : TYPE_IPV6;
 	}
-	eth = ethernet(f);
-	if (!eth)
+	/* By a call: beside a program that writes straight the kernel makes whole frames writable, also those that pass. */
+	struct ethernet out = {.dst = to->mac, .src = t->mac, .type = {outer >> 8, outer}};
+	if (store(f, 0, &out, sizeof out))
 		return TRUNCATED;
-	eth->dst = to->mac;
-	eth->src = t->mac;
-	if (type) {
-		eth->type[0] = type >> 8;
-		eth->type[1] = type;
-	}
 	add(&c->servers[server], length);
 	u32 number = vip->number & ~LOCAL;
 	if (number < VIPS)
