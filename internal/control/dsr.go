@@ -10,40 +10,6 @@ import (
 	"github.com/penlb/pen/internal/settings"
 )
 
-// DSRInfo is what `dsr_stats` shows.
-type DSRInfo struct {
-	Servers  []DSRServer `json:"servers"`
-	VIPs     []DSRVIP    `json:"vips"`
-	Drops    []DSRDrop   `json:"drops"`
-	Answered uint64      `json:"answered"` // frames of our own: ARP, neighbour discovery, tarpit
-	Lost     uint64      `json:"lost"`     // frames that the kernel had no room for
-	Reopened uint64      `json:"reopened"` // rings of threads that a frame had stopped
-}
-
-// DSRServer is a server of direct server return.
-type DSRServer struct {
-	Addr    string `json:"address"`
-	MAC     string `json:"mac"`           // 00:00:00:00:00:00 until it has answered
-	State   string `json:"state"`         // alive, dead, or leaving: it only keeps the clients that it has
-	Via     string `json:"via,omitempty"` // of a tunnel: the router, whose Ethernet address MAC is
-	MTU     int    `json:"mtu,omitempty"` // of a tunnel: longest packet that goes through
-	Packets uint64 `json:"packets"`
-	Bytes   uint64 `json:"bytes"`
-}
-
-// DSRVIP is a virtual address, or a port of one.
-type DSRVIP struct {
-	Name    string `json:"vip"`
-	Packets uint64 `json:"packets"`
-	Bytes   uint64 `json:"bytes"`
-}
-
-// DSRDrop is how many frames were dropped for one cause.
-type DSRDrop struct {
-	Cause  string `json:"cause"`
-	Frames uint64 `json:"frames"`
-}
-
 // dsrIf names the interface; the path of the packets is chosen once, at start.
 func dsrIf(c *call) {
 	switch {

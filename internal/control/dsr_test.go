@@ -1,6 +1,7 @@
 package control
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,6 +41,25 @@ func TestDSRStatsInJSON(t *testing.T) {
 		`"answered":1,"lost":0,"reopened":0}}` + "\n"
 	if d := cmp.Diff(want, do(e, "json dsr_stats")); d != "" {
 		t.Error(d)
+	}
+}
+
+// Where pen counts connections, direct server return counts packets; the status has all that dsr_stats has.
+func TestDSRInServersAndStatus(t *testing.T) {
+	t.Parallel()
+	e, r, _ := newEnv(t)
+	r.packets = []uint64{3}
+	want := "0 addr 127.0.0.1 port 1000 conn 3 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n" +
+		"1 addr 127.0.0.1 port 2000 conn 0 max 0 hard 0 weight 0 prio 0 sx 0 rx 0\n"
+	if d := cmp.Diff(want, do(e, "servers")); d != "" {
+		t.Error(d)
+	}
+	if got := do(e, "json status"); strings.Contains(got, `"dsr"`) {
+		t.Errorf("without direct server return: %s", got)
+	}
+	r.direct = r.DSR()
+	if got := do(e, "json status"); !strings.Contains(got, `"dsr":{"servers":[{"address":"10.0.0.3",`) {
+		t.Errorf("status: %s", got)
 	}
 }
 

@@ -134,7 +134,7 @@ type Runtime interface {
 	Engine() EngineInfo
 
 	// DSR is how direct server return goes; nil if there is none.
-	DSR() *DSRInfo
+	DSR() *stats.Direct
 
 	// UDP is what `udp` shows: a counter per line, and nothing without -U.
 	UDP() []Counter

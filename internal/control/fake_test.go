@@ -41,6 +41,8 @@ type fakeRuntime struct {
 	resolve            func(context.Context, string) (netip.Addr, error)
 	listenErr, openErr error
 	transparentErr     error
+	packets            []uint64      // of DSR
+	direct             *stats.Direct // of Snapshot
 }
 
 func (r *fakeRuntime) Serving() bool    { return r.serving }
@@ -142,7 +144,8 @@ func (r *fakeRuntime) Snapshot() *stats.Snapshot {
 	return &stats.Snapshot{Time: time.Unix(0, fakeNow), ClientsMax: 2048, ConnMax: 500, ConnUsed: 1,
 		Servers: []stats.Server{{Addr: "127.0.0.1", Port: 1000, Conn: 1, Sent: 7, Received: 8, StatusUnix: 9}},
 		Clients: []stats.Client{{Addr: "10.0.0.1", Age: 5 * time.Second, Connects: 2, Sent: 3, Received: 4}},
-		Conns:   []stats.Conn{{DownFD: 8, UpFD: 9, PendingDown: 70, PendingUp: 7}}}
+		Conns:   []stats.Conn{{DownFD: 8, UpFD: 9, PendingDown: 70, PendingUp: 7}},
+		Direct:  r.direct}
 }
 
 func (r *fakeRuntime) Exit() { r.exited++ }
@@ -166,12 +169,15 @@ func (r *fakeRuntime) Engine() EngineInfo {
 		Passed: []EnginePassed{{"uring", "it is forbidden here"}}}
 }
 
-func (r *fakeRuntime) DSR() *DSRInfo {
-	return &DSRInfo{
-		Servers: []DSRServer{{"10.0.0.3", "02:00:00:00:00:01", "alive", "", 0, 3, 180},
-			{"10.8.0.3", "02:00:00:00:00:01", "alive", "10.0.0.1", 1480, 1, 60}},
-		VIPs:  []DSRVIP{{"10.0.0.100:80/tcp", 3, 180}},
-		Drops: []DSRDrop{{"denied", 2}}, Answered: 1,
+func (r *fakeRuntime) DSR() *stats.Direct {
+	return &stats.Direct{
+		Servers: []stats.DirectServer{
+			{Addr: "10.0.0.3", MAC: "02:00:00:00:00:01", State: "alive", Packets: 3, Bytes: 180},
+			{Addr: "10.8.0.3", MAC: "02:00:00:00:00:01", State: "alive", Via: "10.0.0.1", MTU: 1480, Packets: 1, Bytes: 60},
+		},
+		VIPs:     []stats.DirectVIP{{Name: "10.0.0.100:80/tcp", Packets: 3, Bytes: 180}},
+		Drops:    []stats.DirectDrop{{Cause: "denied", Frames: 2}},
+		Answered: 1, Packets: r.packets,
 	}
 }
 

@@ -130,4 +130,7 @@ func (c *call) setSnapshot(s *stats.Snapshot) {
 	c.set("connections", conns)
 	c.set("connections_used", s.ConnUsed)
 	c.set("conn_max", s.ConnMax)
+	if s.Direct != nil {
+		c.set("dsr", s.Direct)
+	}
 }

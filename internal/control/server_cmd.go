@@ -141,12 +141,15 @@ func serverSave(e *Env, s *settings.Settings) []string {
 
 func servers(c *call) {
 	c.Runtime.Sync()
-	list := []jsonServer{}
+	list, direct := []jsonServer{}, c.Runtime.DSR()
 	for i := range c.Service.Len() {
 		t := c.Service.Config(i)
 		addr, port := Where(&t)
 		up, down := c.Service.Traffic(i)
 		conns := c.Service.Conns(i)
+		if direct != nil { // there are no connections
+			conns = int(direct.PacketsTo(i))
+		}
 		c.printf("%d addr %s port %d conn %d max %d hard %d weight %d prio %d sx %d rx %d\n",
 			i, addr, port, conns, t.Max, t.Hard, t.Weight, t.Prio, up, down)
 		list = append(list, jsonServer{i, addr, int(port), conns, t.Max, t.Hard, t.Weight, t.Prio, up, down,

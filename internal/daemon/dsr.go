@@ -13,6 +13,7 @@ import (
 	"github.com/penlb/pen/dsr"
 	"github.com/penlb/pen/internal/acl"
 	"github.com/penlb/pen/internal/control"
+	"github.com/penlb/pen/internal/stats"
 )
 
 // followEvery is how often the forwarder is told what has changed: servers, their blacklisting and its end. Changes of
@@ -29,6 +30,8 @@ type direct struct {
 	vip   dsr.VIP // where we listen
 	told  dsr.Config
 	wrong string // what is wrong with the present configuration, once it has been said
+
+	packets []uint64 // to each slot of the server table
 }
 
 // rawPath reports whether packets are forwarded and connections are not.
@@ -190,7 +193,15 @@ func (x *direct) wanted() (dsr.Config, error) {
 
 // sync adds the traffic of each server to its totals.
 func (x *direct) sync() {
-	x.engine.Drain(func(id int, t dsr.Traffic) { x.d.servers.AddTraffic(id, t.Bytes, 0) })
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.engine.Drain(func(id int, t dsr.Traffic) {
+		x.d.servers.AddTraffic(id, t.Bytes, 0)
+		if more := id + 1 - len(x.packets); more > 0 {
+			x.packets = append(x.packets, make([]uint64, more)...)
+		}
+		x.packets[id] += t.Packets
+	})
 }
 
 // info is the engine for `engine`.
@@ -204,13 +215,17 @@ func (x *direct) info() control.EngineInfo {
 }
 
 // DSR implements control.Runtime.
-func (d *Daemon) DSR() *control.DSRInfo {
+func (d *Daemon) DSR() *stats.Direct {
 	if d.direct == nil {
 		return nil
 	}
-	s := d.direct.engine.Stats()
-	info := &control.DSRInfo{Servers: []control.DSRServer{}, VIPs: []control.DSRVIP{}, Drops: []control.DSRDrop{},
+	x := d.direct
+	s := x.engine.Stats()
+	info := &stats.Direct{Servers: []stats.DirectServer{}, VIPs: []stats.DirectVIP{}, Drops: []stats.DirectDrop{},
 		Answered: s.Answered, Lost: s.Lost, Reopened: s.Reopened}
+	x.mu.Lock()
+	info.Packets = slices.Clone(x.packets)
+	x.mu.Unlock()
 	for _, v := range s.Servers {
 		state := "dead"
 		switch {
@@ -219,7 +234,7 @@ func (d *Daemon) DSR() *control.DSRInfo {
 		case v.Alive:
 			state = "leaving"
 		}
-		sv := control.DSRServer{Addr: v.Addr.String(), MAC: v.MAC.String(), State: state, MTU: v.MTU,
+		sv := stats.DirectServer{Addr: v.Addr.String(), MAC: v.MAC.String(), State: state, MTU: v.MTU,
 			Packets: v.Packets, Bytes: v.Bytes}
 		if v.Via.IsValid() {
 			sv.Via = v.Via.String()
@@ -227,10 +242,10 @@ func (d *Daemon) DSR() *control.DSRInfo {
 		info.Servers = append(info.Servers, sv)
 	}
 	for _, v := range s.VIPs {
-		info.VIPs = append(info.VIPs, control.DSRVIP{Name: v.VIP.String(), Packets: v.Packets, Bytes: v.Bytes})
+		info.VIPs = append(info.VIPs, stats.DirectVIP{Name: v.VIP.String(), Packets: v.Packets, Bytes: v.Bytes})
 	}
 	for _, v := range s.Drops {
-		info.Drops = append(info.Drops, control.DSRDrop(v))
+		info.Drops = append(info.Drops, stats.DirectDrop(v))
 	}
 	return info
 }

@@ -148,8 +148,11 @@ func testDSR(t *testing.T, mode, forwarder string) {
 	if got := i.who("[fd07::100]:80", "fd07::1"); got != "0" && got != "1" {
 		t.Errorf("IPv6 gets %s", got)
 	}
-	if got := i.tell("servers"); strings.Contains(got, "sx 0 ") {
+	if got := i.tell("servers"); strings.Contains(got, "sx 0 ") || strings.Contains(got, "conn 0 ") {
 		t.Errorf("no traffic in %s", got)
+	}
+	if got := i.tell("json status"); !strings.Contains(got, `"vip":"10.7.0.100:80/tcp"`) {
+		t.Errorf("status says %s", got)
 	}
 	if got := i.tell("engine"); !strings.HasPrefix(got, "engine "+forwarder+"\n") {
 		t.Errorf("engine is %s", got)

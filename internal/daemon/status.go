@@ -15,14 +15,18 @@ import (
 func (d *Daemon) Snapshot() *stats.Snapshot {
 	d.Sync()
 	st := d.store.Get()
-	s := &stats.Snapshot{Time: time.Now(), ClientsMax: st.ClientsMax, ConnMax: st.ConnMax}
+	s := &stats.Snapshot{Time: time.Now(), ClientsMax: st.ClientsMax, ConnMax: st.ConnMax, Direct: d.DSR()}
 	for i := range d.servers.Len() {
 		c := d.servers.Config(i)
 		addr, port := control.Where(&c)
 		up, down := d.servers.Traffic(i)
+		conns := d.servers.Conns(i)
+		if s.Direct != nil { // there are no connections
+			conns = int(s.Direct.PacketsTo(i))
+		}
 		s.Servers = append(s.Servers, stats.Server{
 			Index: i, Addr: addr, StatusUnix: d.servers.FailedAt(i) / int64(time.Second), Port: int(port),
-			Conn: d.servers.Conns(i), Max: c.Max, Hard: c.Hard, Sent: up, Received: down, Weight: c.Weight, Prio: c.Prio,
+			Conn: conns, Max: c.Max, Hard: c.Hard, Sent: up, Received: down, Weight: c.Weight, Prio: c.Prio,
 		})
 	}
 	if !d.serving.Load() {

@@ -32,6 +32,9 @@ func (s *Snapshot) WriteHTML(w io.Writer) error {
 	p.count("", s.ConnUsed, " used, ")
 	p.count("", s.ConnLast, " last<p>")
 	p.conns(s.Conns)
+	if s.Direct != nil {
+		p.direct(s.Direct)
+	}
 	p.text("</body>\n</html>\n")
 	return p.w.Flush()
 }
@@ -122,9 +125,11 @@ func (p page) int64(n int64) {
 
 func (p page) uint(n uint64) {
 	p.text("<td>")
-	p.w.Write(strconv.AppendUint(p.w.AvailableBuffer(), n, 10))
+	p.number(n)
 	p.text("</td>\n")
 }
+
+func (p page) number(n uint64) { p.w.Write(strconv.AppendUint(p.w.AvailableBuffer(), n, 10)) }
 
 func (p page) str(s string) {
 	p.text("<td>")

@@ -16,6 +16,8 @@ type Snapshot struct {
 	ConnUsed int    // how many there are
 	ConnLast int    // number of the connection that was opened last
 	Conns    []Conn // the connections in use
+
+	Direct *Direct // nil: no direct server return
 }
 
 // Server is one slot of the server table.
@@ -24,7 +26,7 @@ type Server struct {
 	Addr       string // IP address or path of a Unix socket
 	StatusUnix int64  // time of the failure that counts for blacklisting, seconds since 1970; 0: none
 	Port       int
-	Conn       int    // connections now
+	Conn       int    // connections now; with direct server return the packets to it so far
 	Max, Hard  int    // limits for new and for known clients; Max 0: none
 	Sent       uint64 // bytes to the server
 	Received   uint64 // bytes from the server

@@ -39,6 +39,25 @@ func busy() *Snapshot {
 	}
 }
 
+func direct() *Snapshot {
+	return &Snapshot{Time: at, Servers: []Server{{Addr: "10.0.0.3", Port: 80, Conn: 3, Sent: 180}},
+		Direct: &Direct{
+			Servers: []DirectServer{{Addr: "10.0.0.3", MAC: "02:00:00:00:00:01", State: "alive", Packets: 3, Bytes: 180},
+				{Addr: "10.8.0.3", MAC: "02:00:00:00:00:02", State: "leaving", Via: "10.0.0.1", MTU: 1480}},
+			VIPs:     []DirectVIP{{"10.0.0.100:80/tcp", 3, 180}, {"fd00::100/udp", 0, 0}},
+			Drops:    []DirectDrop{{"denied", 2}},
+			Answered: 4, Lost: 5, Reopened: 6,
+		}}
+}
+
+func TestPacketsTo(t *testing.T) {
+	t.Parallel()
+	d := &Direct{Packets: []uint64{7}}
+	if a, b := d.PacketsTo(0), d.PacketsTo(1); a != 7 || b != 0 {
+		t.Errorf("%d and %d packets", a, b)
+	}
+}
+
 func hostile() *Snapshot {
 	return &Snapshot{
 		Time: at,
@@ -59,6 +78,7 @@ func TestGolden(t *testing.T) {
 		{"busy.txt", writeText, busy()},
 		{"empty.html", writeHTML, &Snapshot{Time: at}},
 		{"empty.txt", writeText, &Snapshot{Time: at}},
+		{"direct.html", writeHTML, direct()},
 		{"hostile.html", writeHTML, hostile()},
 		{"hostile.txt", writeText, hostile()},
 	}
