@@ -66,8 +66,9 @@ func Enter() (int, error) {
 	}
 }
 
-// sessionNice is the niceness of the whole session: enough to push the other work of the machine aside, and not so much
-// that kernel threads would starve.
+// sessionNice is the niceness of the whole session: enough to push the other work of the machine aside. Kernel threads are
+// among it: while a flood fills all CPUs rcu_preempt may wait for seconds, and with it every call that waits for a grace
+// period, such as the attaching of programs and rings, in this session and outside.
 const sessionNice = "-10"
 
 // Prepare sets the namespace up. It must only be called Inside.
