@@ -174,7 +174,7 @@ func (s *scene) look(t *rapid.T) {
 func text(t *rapid.T, before int) []byte {
 	b := make([]byte, rapid.OneOf(rapid.IntRange(1, 99), rapid.IntRange(1, 60_000)).Draw(t, "bytes"))
 	for i := range b {
-		b[i] = byte((before + i) * 2654435761 >> 13)
+		b[i] = byte(uint32(before+i) * 2654435761 >> 13)
 	}
 	return b
 }
