@@ -121,12 +121,12 @@ func TestEveryCommandSpeaksJSON(t *testing.T) {
 	t.Parallel()
 	for _, c := range commands() {
 		for _, args := range []string{"", " 0", " x y z"} {
+			if c.name == "include" || c.name == "write" {
+				continue // these would read and write files of such names
+			}
 			e, r, _ := newEnv(t)
 			r.page = "<html>\n"
 			reply := do(e, "json "+c.name+args)
-			if c.name == "include" || c.name == "write" {
-				continue // names of real files
-			}
 			var object map[string]any
 			if err := json.Unmarshal([]byte(reply), &object); err != nil || strings.Count(reply, "\n") != 1 {
 				t.Errorf("%s%s: %q: %v", c.name, args, reply, err)
