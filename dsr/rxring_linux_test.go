@@ -11,14 +11,12 @@ import (
 	"github.com/penlb/pen/internal/testnet"
 )
 
-// Frames come out of the ring, several times around, as they went in: short ones from their slots, and long ones, in
-// their place, from the queue.
-func TestRing(t *testing.T) {
+// loopback is a ring, on the receiver in, for what leaves by the sender out: both on the loopback of a namespace of their
+// own, whose MTU lets frames through that are longer than a slot.
+func loopback(t *testing.T) (in, out int, ring *rxRing) {
 	testnet.Need(t, testnet.Root)
 	h := testnet.New(t).Host("alone")
 	h.IP("link", "set", "lo", "mtu", "60000", "up")
-	var in, out int
-	var ring *rxRing
 	if err := h.Do(func() error {
 		lo, err := net.InterfaceByName("lo")
 		if err != nil {
@@ -35,7 +33,14 @@ func TestRing(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { unix.Close(in); unix.Close(out); ring.close() }()
+	t.Cleanup(func() { unix.Close(in); unix.Close(out); ring.close() })
+	return in, out, ring
+}
+
+// Frames come out of the ring, several times around, as they went in: short ones from their slots, and long ones, in
+// their place, from the queue.
+func TestRing(t *testing.T) {
+	in, out, ring := loopback(t)
 	if err := attach(in, []unix.SockFilter{{Code: ret, K: takeAll}}); err != nil {
 		t.Fatal(err)
 	}
@@ -102,28 +107,7 @@ func TestRing(t *testing.T) {
 
 // No filter lets SCTP through, which could use the ring up; TCP and UDP pass.
 func TestFilterRefusesSCTP(t *testing.T) {
-	testnet.Need(t, testnet.Root)
-	h := testnet.New(t).Host("alone")
-	h.IP("link", "set", "lo", "up")
-	var in, out int
-	var ring *rxRing
-	if err := h.Do(func() error {
-		lo, err := net.InterfaceByName("lo")
-		if err != nil {
-			return err
-		}
-		if in, _, err = receiver(lo.Index); err != nil {
-			return err
-		}
-		if ring, err = openRing(in); err != nil {
-			return err
-		}
-		out, err = sender(lo.Index)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { unix.Close(in); unix.Close(out); ring.close() }()
+	in, out, ring := loopback(t)
 	prog, err := filter([]VIP{{web.Netip(), 0, Both}, {web6.Netip(), 0, Both}}, true, false, false)
 	if err != nil {
 		t.Fatal(err)
